@@ -1,0 +1,65 @@
+"""Layer normalization and its family: written from the formulas, checked, measured.
+
+>>> import numpy as np
+>>> import lnlib
+>>> x = np.array([[1.0, 2.0, 3.0, 6.0]])  # one row of four features
+>>> lnlib.layer_norm(x, (4,)).round(4)
+array([[-1.069 , -0.5345,  0.    ,  1.6036]])
+
+Three forms of one formula, from the ground up:
+
+- `lnlib.loops`: one number at a time, on lists of floats;
+- `lnlib.functional`: vectorized, for the arrays of NumPy, PyTorch, JAX or CuPy
+  (its functions are also names of this package);
+- `lnlib.nn`: modules that take the place of `torch.nn.LayerNorm` and
+  `torch.nn.RMSNorm`. Torch is imported only when `lnlib.nn` is used.
+"""
+
+import importlib
+
+from lnlib import functional, loops
+from lnlib.errors import DtypeError, ShapeError
+from lnlib.functional import (
+    layer_norm,
+    layer_norm_backward,
+    layer_norm_forward,
+    restandardize,
+    rms_norm,
+    rms_norm_backward,
+    rms_norm_forward,
+    standardize,
+    standardize_backward,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DtypeError",
+    "ShapeError",
+    "functional",
+    "layer_norm",
+    "layer_norm_backward",
+    "layer_norm_forward",
+    "loops",
+    "nn",
+    "restandardize",
+    "rms_norm",
+    "rms_norm_backward",
+    "rms_norm_forward",
+    "standardize",
+    "standardize_backward",
+]
+
+# Each needs a package that `import lnlib` does not: torch, matplotlib,
+# scikit-learn or IPython.
+_ON_FIRST_USE = ("lab", "nn", "pages", "plotting")
+
+
+def __getattr__(name):
+    if name in _ON_FIRST_USE:
+        return importlib.import_module(f"lnlib.{name}")
+    raise AttributeError(f"module 'lnlib' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *_ON_FIRST_USE})

@@ -1,0 +1,119 @@
+"""Small networks, and one way to train them that is the same for every arm."""
+
+import itertools
+from collections import OrderedDict
+
+import torch
+import torch.nn.functional as F
+
+
+def mlp(sizes, norm=None, seed=0, dtype=torch.float64):
+    """A multilayer perceptron: linear, norm, ReLU, and so on; linear at the end.
+
+    The norm acts on the summed inputs of a layer, before the nonlinearity, where Ba,
+    Kiros and Hinton put it.
+
+    Args:
+        sizes: the widths, from the input to the output: a list of at least two ints.
+        norm: called with a width, returns a module, for example
+            `lnlib.nn.LayerNorm`; None for no norm.
+        seed: of the initial weights; the same seed gives every norm the same weights.
+        dtype: of the parameters. float64 makes results equal on all processors to
+            far more digits than a page shows.
+
+    Returns:
+        A `torch.nn.Sequential` with submodules linear1, norm1, relu1, linear2, ...
+
+    Raises:
+        ValueError: fewer than two sizes.
+
+    >>> list(dict(mlp([64, 32, 10], torch.nn.LayerNorm).named_children()))
+    ['linear1', 'norm1', 'relu1', 'linear2']
+    """
+    sizes = list(sizes)
+    if len(sizes) < 2:
+        raise ValueError(f"Expected at least two sizes, but got {sizes}")
+    layers = OrderedDict()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for i, (n_in, n_out) in enumerate(itertools.pairwise(sizes), 1):
+            layers[f"linear{i}"] = torch.nn.Linear(n_in, n_out)
+            if i < len(sizes) - 1:
+                if norm is not None:
+                    layers[f"norm{i}"] = norm(n_out)
+                layers[f"relu{i}"] = torch.nn.ReLU()
+    return torch.nn.Sequential(layers).to(dtype)
+
+
+def train(model, x, y, steps=300, batch_size=64, lr=1e-2, momentum=0.9, seed=0):
+    """Train a classifier in place, by stochastic gradient descent with momentum.
+
+    Args:
+        model: a module from (batch, d) to (batch, classes).
+        x, y: inputs (M, d) and labels (M,).
+        steps: how many batches to take.
+        batch_size: examples a batch, drawn without replacement epoch by epoch.
+        lr, momentum: of the optimizer.
+        seed: decides the batches; the same seed gives every model the same ones.
+
+    Returns:
+        The training loss of each step: a list of floats, cross-entropy in nats.
+
+    Raises:
+        ValueError: x and y differ in length, or batch_size is not from 1 to M.
+
+    >>> from lnlib.lab.data import digits
+    >>> d = digits()
+    >>> losses = train(mlp([64, 32, 10], torch.nn.LayerNorm), d.x_train, d.y_train)
+    >>> len(losses), losses[-1] < 0.5 < losses[0]
+    (300, True)
+    """
+    m = len(x)
+    if len(y) != m:
+        raise ValueError(f"Expected as many labels as inputs, {m}, but got {len(y)}")
+    if not 1 <= batch_size <= m:
+        raise ValueError(
+            f"Expected batch_size to be from 1 to {m}, but got {batch_size}"
+        )
+    order = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=momentum)
+    model.train()
+    losses, waiting = [], torch.empty(0, dtype=torch.long)
+    for _ in range(steps):
+        if len(waiting) < batch_size:
+            waiting = torch.randperm(m, generator=order)
+        batch, waiting = waiting[:batch_size], waiting[batch_size:]
+        loss = F.cross_entropy(model(x[batch]), y[batch])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses
+
+
+@torch.no_grad()
+def accuracy(model, x, y):
+    """The share of examples that a classifier gets right, from 0 to 1.
+
+    Args:
+        model: a module from (M, d) to (M, classes); used in evaluation mode, and left
+            in the mode it was in.
+        x, y: inputs (M, d) and labels (M,).
+
+    Raises:
+        ValueError: x and y differ in length, or are empty.
+
+    >>> model = torch.nn.Identity()
+    >>> accuracy(model, torch.tensor([[2.0, 1.0], [0.0, 3.0]]), torch.tensor([0, 0]))
+    0.5
+    """
+    if len(x) != len(y) or not len(x):
+        raise ValueError(
+            f"Expected as many labels as inputs and at least one, but got {len(x)} "
+            f"inputs and {len(y)} labels"
+        )
+    was_training = model.training
+    model.eval()
+    right = (model(x).argmax(-1) == y).sum().item()
+    model.train(was_training)
+    return right / len(y)

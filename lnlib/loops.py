@@ -1,0 +1,259 @@
+"""Layer norm and RMS norm of one row, one number at a time, on lists of floats.
+
+Nothing here is fast. It is here to be read, and to be the form that all the
+others are checked against.
+
+In every function, `x` is one row: the N numbers that are normalized together.
+`weight` is the gain (gamma) and `bias` the bias (beta), one number a feature;
+a missing weight stands for ones, a missing bias for zeros. Source: Ba, Kiros and
+Hinton, "Layer Normalization", arXiv:1607.06450, equations 3 and 15 to 16, with the
+epsilon that every implementation adds and the paper does not have; Zhang and
+Sennrich, "Root Mean Square Layer Normalization", arXiv:1910.07467, equation 4.
+"""
+
+import math
+from numbers import Real
+
+
+def layer_norm(x, weight=None, bias=None, eps=1e-5):
+    """Layer norm of one row: subtract the mean, divide by the deviation, scale, shift.
+
+    Args:
+        x: the row, a list of N floats.
+        weight: the gain, N floats; None stands for ones.
+        bias: the bias, N floats; None stands for zeros.
+        eps: added to the variance under the root; at least 0.
+
+    Returns:
+        The normalized row, a list of N floats.
+
+    Raises:
+        TypeError: something is not a list (or tuple) of real numbers.
+        ValueError: lengths differ, or eps is negative or NaN.
+
+    >>> [round(y, 4) for y in layer_norm([1.0, 2.0, 3.0, 6.0])]
+    [-1.069, -0.5345, 0.0, 1.6036]
+    """
+    y, _mean, _rstd = layer_norm_forward(x, weight, bias, eps)
+    return y
+
+
+def layer_norm_forward(x, weight=None, bias=None, eps=1e-5):
+    """Layer norm of one row, with the two numbers that the backward pass needs.
+
+    Args:
+        x: the row, a list of N floats.
+        weight: the gain, N floats; None stands for ones.
+        bias: the bias, N floats; None stands for zeros.
+        eps: added to the variance under the root; at least 0.
+
+    Returns:
+        `(y, mean, rstd)`: the normalized row (N floats), the mean of x, and
+        1 / sqrt(variance + eps).
+
+    Raises:
+        TypeError: something is not a list (or tuple) of real numbers.
+        ValueError: lengths differ, or eps is negative or NaN.
+
+    >>> y, mean, rstd = layer_norm_forward([1.0, 2.0, 3.0, 6.0], eps=0.0)
+    >>> mean, round(rstd, 4)
+    (3.0, 0.5345)
+    """
+    weight, bias = _check_row(x, weight, bias, eps)
+    n = len(x)
+    mean = _mean(x)
+    centred = [xi - mean for xi in x]
+    variance = _mean([c * c for c in centred])
+    rstd = _reciprocal(math.sqrt(variance + eps))
+    xhat = [c * rstd for c in centred]
+    y = [weight[i] * xhat[i] + bias[i] for i in range(n)]
+    return y, mean, rstd
+
+
+def layer_norm_backward(dy, x, mean, rstd, weight=None):
+    """The gradients of layer norm for one row.
+
+    Args:
+        dy: the gradient of the loss with respect to y, N floats.
+        x: the row that went in, N floats.
+        mean: the mean of x, from `layer_norm_forward`.
+        rstd: 1 / sqrt(variance + eps), from `layer_norm_forward`.
+        weight: the gain, N floats; None stands for ones.
+
+    Returns:
+        `(dx, dweight, dbias)`, N floats each. The gain and the bias serve every
+        row of a batch, so their gradients are the sums of these over the rows.
+
+    Raises:
+        TypeError: something is not a list (or tuple) of real numbers.
+        ValueError: lengths differ.
+
+    >>> x, dy = [1.0, 2.0, 3.0, 6.0], [1.0, 0.0, 0.0, 0.0]
+    >>> y, mean, rstd = layer_norm_forward(x, eps=0.0)
+    >>> dx, dweight, dbias = layer_norm_backward(dy, x, mean, rstd)
+    >>> [round(d, 4) for d in dx], abs(round(sum(dx), 12))
+    ([0.2482, -0.21, -0.1336, 0.0955], 0.0)
+    """
+    weight, _ = _check_row(x, weight, None, 0.0)
+    _check_list("dy", dy, len(x))
+    _check_number("mean", mean)
+    _check_number("rstd", rstd)
+    n = len(x)
+    xhat = [(xi - mean) * rstd for xi in x]
+    dbias = [float(dyi) for dyi in dy]
+    dweight = [dy[i] * xhat[i] for i in range(n)]
+    dxhat = [dy[i] * weight[i] for i in range(n)]
+
+    along_ones = _mean(dxhat)
+    along_xhat = _mean([dxhat[i] * xhat[i] for i in range(n)])
+    dx = [
+        rstd
+        * (
+            dxhat[i]  # term 1: straight through
+            - along_ones  # term 2: through the mean
+            - xhat[i] * along_xhat  # term 3: through the deviation
+        )
+        for i in range(n)
+    ]
+    return dx, dweight, dbias
+
+
+def rms_norm(x, weight=None, eps=None):
+    """RMS norm of one row: divide by the root of the mean square, scale.
+
+    Args:
+        x: the row, a list of N floats.
+        weight: the gain, N floats; None stands for ones.
+        eps: added to the mean square under the root; at least 0. None stands for
+            the machine epsilon of a Python float, 2.2e-16, as in torch.
+
+    Returns:
+        The normalized row, a list of N floats.
+
+    Raises:
+        TypeError: something is not a list (or tuple) of real numbers.
+        ValueError: lengths differ, or eps is negative or NaN.
+
+    >>> [round(y, 4) for y in rms_norm([1.0, 1.0, 3.0, 5.0])]
+    [0.3333, 0.3333, 1.0, 1.6667]
+    """
+    y, _rstd = rms_norm_forward(x, weight, eps)
+    return y
+
+
+def rms_norm_forward(x, weight=None, eps=None):
+    """RMS norm of one row, with the number that the backward pass needs.
+
+    Args:
+        x: the row, a list of N floats.
+        weight: the gain, N floats; None stands for ones.
+        eps: added to the mean square under the root; at least 0. None stands for
+            the machine epsilon of a Python float, 2.2e-16, as in torch.
+
+    Returns:
+        `(y, rstd)`: the normalized row (N floats) and 1 / sqrt(mean square + eps).
+
+    Raises:
+        TypeError: something is not a list (or tuple) of real numbers.
+        ValueError: lengths differ, or eps is negative or NaN.
+
+    >>> y, rstd = rms_norm_forward([1.0, 1.0, 3.0, 5.0], eps=0.0)
+    >>> round(rstd, 4)
+    0.3333
+    """
+    if eps is None:
+        eps = math.ulp(1.0)
+    weight, _ = _check_row(x, weight, None, eps)
+    mean_square = _mean([xi * xi for xi in x])
+    rstd = _reciprocal(math.sqrt(mean_square + eps))
+    y = [weight[i] * x[i] * rstd for i in range(len(x))]
+    return y, rstd
+
+
+def rms_norm_backward(dy, x, rstd, weight=None):
+    """The gradients of RMS norm for one row.
+
+    Args:
+        dy: the gradient of the loss with respect to y, N floats.
+        x: the row that went in, N floats.
+        rstd: 1 / sqrt(mean square + eps), from `rms_norm_forward`.
+        weight: the gain, N floats; None stands for ones.
+
+    Returns:
+        `(dx, dweight)`, N floats each; dweight is to be summed over the rows.
+
+    Raises:
+        TypeError: something is not a list (or tuple) of real numbers.
+        ValueError: lengths differ.
+
+    >>> x, dy = [1.0, 1.0, 3.0, 5.0], [1.0, 0.0, 0.0, 0.0]
+    >>> y, rstd = rms_norm_forward(x, eps=0.0)
+    >>> dx, dweight = rms_norm_backward(dy, x, rstd)
+    >>> [round(d, 4) for d in dx]
+    [0.3241, -0.0093, -0.0278, -0.0463]
+    """
+    weight, _ = _check_row(x, weight, None, 0.0)
+    _check_list("dy", dy, len(x))
+    _check_number("rstd", rstd)
+    n = len(x)
+    xhat = [xi * rstd for xi in x]
+    dweight = [dy[i] * xhat[i] for i in range(n)]
+    dxhat = [dy[i] * weight[i] for i in range(n)]
+
+    along_xhat = _mean([dxhat[i] * xhat[i] for i in range(n)])
+    dx = [rstd * (dxhat[i] - xhat[i] * along_xhat) for i in range(n)]
+    return dx, dweight
+
+
+def _mean(numbers):
+    total = 0.0
+    for number in numbers:
+        total += number
+    return total / len(numbers) if numbers else 0.0
+
+
+def _reciprocal(number):
+    # Python raises where IEEE 754 says infinity. With infinity, a constant row at
+    # eps = 0 becomes 0 * inf = NaN, as it does in every array library.
+    return 1.0 / number if number else math.inf
+
+
+def _check_row(x, weight, bias, eps):
+    _check_list("x", x)
+    n = len(x)
+    if weight is None:
+        weight = [1.0] * n
+    if bias is None:
+        bias = [0.0] * n
+    _check_list("weight", weight, n)
+    _check_list("bias", bias, n)
+    _check_number("eps", eps)
+    if not eps >= 0.0:
+        raise ValueError(f"Expected eps to be at least 0, but got eps = {eps}")
+    return weight, bias
+
+
+def _check_list(name, numbers, length=None):
+    if not isinstance(numbers, (list, tuple)):
+        raise TypeError(
+            f"Expected {name} to be a list of floats, one row, but got "
+            f"{type(numbers).__name__}; for arrays use lnlib.functional"
+        )
+    for number in numbers:
+        if not isinstance(number, Real):
+            raise TypeError(
+                f"Expected {name} to be a list of floats, one row, but got one that "
+                f"holds {type(number).__name__}"
+            )
+    if length is not None and len(numbers) != length:
+        raise ValueError(
+            f"Expected {name} to have as many numbers as x, {length}, but got "
+            f"{len(numbers)}"
+        )
+
+
+def _check_number(name, number):
+    if not isinstance(number, Real):
+        raise TypeError(
+            f"Expected {name} to be a number, but got {type(number).__name__}"
+        )

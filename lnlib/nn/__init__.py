@@ -1,0 +1,22 @@
+"""Torch modules that take the place of those of `torch.nn`.
+
+>>> import torch, lnlib
+>>> torch.nn.Sequential(torch.nn.Linear(4, 8), lnlib.nn.LayerNorm(8))
+Sequential(
+  (0): Linear(in_features=4, out_features=8, bias=True)
+  (1): LayerNorm((8,), eps=1e-05, elementwise_affine=True, bias=True)
+)
+"""
+
+try:
+    import torch  # noqa: F401  (only to say in plain words that it is missing)
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        "lnlib.nn needs PyTorch, which is not installed; "
+        "install it with: pip install 'lnlib[torch]'",
+        name=error.name,
+    ) from None
+
+from lnlib.nn.norms import LayerNorm, RMSNorm, layer_norm, rms_norm
+
+__all__ = ["LayerNorm", "RMSNorm", "layer_norm", "rms_norm"]

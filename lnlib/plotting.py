@@ -1,0 +1,109 @@
+"""One look for every figure of the book.
+
+Figures are SVG on a transparent ground, so that they belong to a light page and to a
+dark one. Ink and grid have one colour each, which the site maps to those of its
+theme; the other colours are told apart by the colour-blind and read on both grounds.
+The same data gives the same bytes, so that a test can compare a figure.
+"""
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+
+INK = "#1a1a1a"  # text, axes, ticks: the site draws it in the colour of its text
+GRID = "#d0d0d0"  # grid lines: the site draws them in the colour of its borders
+
+BLUE = "#2a7fc1"
+ORANGE = "#d9702a"
+GREEN = "#1d9a6c"
+PURPLE = "#b467b8"
+YELLOW = "#a88212"
+GREY = "#808890"
+
+COLORS = (BLUE, ORANGE, GREEN, PURPLE, YELLOW, GREY)
+MARKERS = ("o", "s", "^", "D", "v", "P")  # the second sign beside the colour
+
+STYLE = {
+    "figure.figsize": (6.4, 3.4),
+    "figure.facecolor": "none",
+    "figure.constrained_layout.use": True,
+    "savefig.facecolor": "none",
+    "savefig.bbox": None,
+    "svg.fonttype": "none",  # text stays text: smaller, and a reader can select it
+    "svg.hashsalt": "lnlib",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "axes.facecolor": "none",
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.prop_cycle": mpl.cycler(color=COLORS),
+    "grid.color": GRID,
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 4.5,
+    "legend.frameon": False,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+
+
+def use():
+    """Give every figure from here on the look of the book.
+
+    In a notebook figures become SVG, without a date and with fixed ids.
+
+    >>> use()
+    >>> plt.rcParams["svg.fonttype"]
+    'none'
+    """
+    plt.rcParams.update(STYLE)
+    try:
+        from IPython import get_ipython
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+    except ModuleNotFoundError:  # a plain script
+        return
+    if get_ipython() is not None:
+        # bbox_inches=None: a figure is as wide as it says, not cut to its ink.
+        set_matplotlib_formats("svg", metadata={"Date": None}, bbox_inches=None)
+
+
+def label_lines(ax, colors=None, **text):
+    """Write each line's label at its right end, in its colour, instead of a legend.
+
+    Args:
+        ax: Axes whose lines have labels.
+        colors: the colours of the labels; by default those of the lines.
+        text: further properties of the text, such as `fontsize`.
+
+    Raises:
+        ValueError: no line has a label.
+
+    >>> fig, ax = plt.subplots()
+    >>> _ = ax.plot([0, 1], [0, 1], label="rising")
+    >>> [t.get_text() for t in label_lines(ax)]
+    ['rising']
+    >>> plt.close(fig)
+    """
+    lines = [ln for ln in ax.get_lines() if not ln.get_label().startswith("_")]
+    if not lines:
+        raise ValueError("Expected lines with labels, but these axes have none")
+    colors = colors or [line.get_color() for line in lines]
+    return [
+        ax.annotate(
+            line.get_label(),
+            (line.get_xdata()[-1], line.get_ydata()[-1]),
+            xytext=(5, 0),
+            textcoords="offset points",
+            va="center",
+            color=color,
+            annotation_clip=False,
+            **text,
+        )
+        for line, color in zip(lines, colors, strict=True)
+    ]

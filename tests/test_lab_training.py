@@ -1,0 +1,84 @@
+"""Training: the same seed gives the same run, and every norm the same start."""
+
+import pytest
+import torch
+
+import lnlib
+from lnlib.lab import training
+
+
+def small():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(50, 6, dtype=torch.float64, generator=generator)
+    return x, (x[:, 0] > 0).long()
+
+
+def test_every_norm_starts_from_the_same_weights():
+    plain = training.mlp([6, 5, 4, 2])
+    normed = training.mlp([6, 5, 4, 2], lnlib.nn.LayerNorm)
+    for i in (1, 2, 3):
+        a, b = (getattr(m, f"linear{i}").weight for m in (plain, normed))
+        assert torch.equal(a, b) and a.dtype == torch.float64
+    assert list(dict(normed.named_children())) == [
+        "linear1", "norm1", "relu1", "linear2", "norm2", "relu2", "linear3"
+    ]  # fmt: skip
+
+
+def test_making_a_network_leaves_the_global_generator_alone():
+    before = torch.get_rng_state()
+    training.mlp([6, 2], seed=5)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_seed_decides_the_run():
+    x, y = small()
+    runs = [
+        training.train(training.mlp([6, 8, 2], seed=s), x, y, 20, batch_size=16, seed=s)
+        for s in (0, 0, 1)
+    ]
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_every_example_is_seen_once_an_epoch():
+    x, y = small()
+    seen = []
+
+    class Spy(torch.nn.Linear):
+        def forward(self, input):
+            seen.append(input.detach())
+            return super().forward(input)
+
+    training.train(Spy(6, 2, dtype=torch.float64), x, y, steps=5, batch_size=10)
+    assert sorted(torch.cat(seen).tolist()) == sorted(x.tolist())
+
+
+def test_it_learns():
+    x, y = small()
+    model = training.mlp([6, 16, 2], lnlib.nn.LayerNorm)
+    losses = training.train(model, x, y, steps=200, batch_size=25, lr=0.05)
+    assert losses[-1] < 0.1 < losses[0]
+    assert training.accuracy(model, x, y) == 1.0
+
+
+def test_accuracy_leaves_the_mode_alone():
+    x, y = small()
+    model = training.mlp([6, 2])
+    for mode in (True, False):
+        model.train(mode)
+        training.accuracy(model, x, y)
+        assert model.training is mode
+
+
+def test_bad_input_is_refused():
+    x, y = small()
+    model = training.mlp([6, 2])
+    with pytest.raises(ValueError, match="at least two sizes, but got"):
+        training.mlp([6])
+    with pytest.raises(ValueError, match="as many labels as inputs, 50, but got 49"):
+        training.train(model, x, y[1:])
+    with pytest.raises(ValueError, match="batch_size to be from 1 to 50, but got 64"):
+        training.train(model, x, y)
+    with pytest.raises(ValueError, match="50 inputs and 49 labels"):
+        training.accuracy(model, x, y[1:])
+    with pytest.raises(ValueError, match="0 inputs and 0 labels"):
+        training.accuracy(model, x[:0], y[:0])

@@ -1,0 +1,95 @@
+"""Figures: the same bytes for the same data, and colours that can be told apart."""
+
+import io
+import sys
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import pytest
+
+from lnlib import plotting
+
+
+@pytest.fixture(autouse=True)
+def own_style():
+    with mpl.rc_context():
+        mpl.use("svg")
+        plotting.use()
+        yield
+        plt.close("all")
+
+
+def draw():
+    fig, ax = plt.subplots()
+    ax.plot([0, 1, 2], [1, 3, 2], label="a line")
+    ax.fill_between([0, 1], [0, 1], alpha=0.3)
+    plotting.label_lines(ax)
+    buffer = io.StringIO()
+    fig.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def test_the_same_data_gives_the_same_bytes():
+    assert draw() == draw()
+
+
+def test_figures_are_transparent_with_text_as_text_in_two_ink_colours():
+    svg = draw()
+    assert "a line" in svg and "<text" in svg
+    assert "#ffffff" not in svg and "#000000" not in svg
+    assert plotting.INK in svg and plotting.GRID in svg
+
+
+def luminance(color):
+    channels = mpl.colors.to_rgb(color)
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
+              for c in channels]  # fmt: skip
+    return sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+@pytest.mark.parametrize("ground", ["#ffffff", "#14181e"])
+@pytest.mark.parametrize("color", plotting.COLORS)
+def test_colours_stand_out_on_a_light_and_on_a_dark_page(color, ground):
+    # WCAG 2.1 asks 3 to 1 of graphical objects.
+    a, b = sorted((luminance(color), luminance(ground)))
+    assert (b + 0.05) / (a + 0.05) >= 3
+
+
+def test_every_colour_has_a_marker():
+    assert len(plotting.MARKERS) == len(plotting.COLORS) == len(set(plotting.MARKERS))
+
+
+def test_labels_stand_at_the_ends_of_their_lines():
+    _, ax = plt.subplots()
+    ax.plot([0, 1], [5, 6], label="up", color=plotting.GREEN)
+    ax.plot([0, 1], [0, 0])  # no label: none is written
+    (label,) = plotting.label_lines(ax, fontsize=8)
+    assert label.get_text() == "up" and label.xy == (1, 6)
+    assert label.get_color() == plotting.GREEN
+
+
+def test_lines_without_labels_are_refused():
+    _, ax = plt.subplots()
+    ax.plot([0, 1], [0, 1])
+    with pytest.raises(ValueError, match="these axes have none"):
+        plotting.label_lines(ax)
+
+
+def test_use_works_without_ipython(monkeypatch):
+    monkeypatch.setitem(sys.modules, "IPython", None)
+    mpl.rcParams["svg.hashsalt"] = None
+    plotting.use()
+    assert mpl.rcParams["svg.hashsalt"] == "lnlib"
+
+
+def test_use_sets_the_format_of_a_notebook(monkeypatch):
+    import IPython
+    import matplotlib_inline.backend_inline as inline
+
+    calls = []
+    monkeypatch.setattr(IPython, "get_ipython", lambda: object())
+    monkeypatch.setattr(
+        inline, "set_matplotlib_formats", lambda *a, **k: calls.append((a, k))
+    )
+    plotting.use()
+    assert calls == [(("svg",), {"metadata": {"Date": None}, "bbox_inches": None})]
