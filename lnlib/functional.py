@@ -4,7 +4,7 @@ One source serves NumPy, PyTorch, JAX and CuPy. All the norms do one thing,
 `standardize`, and differ in the axes they do it over; their backward passes do one
 thing, `standardize_backward`.
 
-Shapes are written as in torch: an input of shape (*, *normalized_shape) has some
+Shapes are written as in torch: an input of shape `(*, *normalized_shape)` has some
 leading batch axes, together M rows, and the N = prod(normalized_shape) numbers of a
 row are normalized together. float64, float32, bfloat16 and float16 come in and go
 out in their own dtype; sums, statistics and everything between are held in at least
@@ -54,7 +54,7 @@ def standardize(x, axes, eps=1e-5, center=True):
         DtypeError: x is not real floating point.
 
     Source: Ba, Kiros and Hinton 2016, arXiv:1607.06450, equation 3 (there without
-    eps); the two passes: Chan, Golub and LeVeque 1983, equation 1.1 to 1.2.
+    eps); the corrected two-pass variance: Chan, Golub and LeVeque 1983.
 
     >>> import numpy as np
     >>> x = np.array([[1.0, 2.0, 3.0, 6.0], [0.0, 0.0, 4.0, 4.0]])
@@ -167,7 +167,7 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
     y = (x - mean) / sqrt(variance + eps) * weight + bias
 
     Args:
-        input: array of shape (*, *normalized_shape); float64, float32, bfloat16 or
+        input: array of shape `(*, *normalized_shape)`; float64, float32, bfloat16 or
             float16.
         normalized_shape: the shape of one row, an int or a list of ints: the last
             axes of input.
@@ -308,7 +308,7 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
     y = x / sqrt(mean square + eps) * weight
 
     Args:
-        input: array of shape (*, *normalized_shape); float64, float32, bfloat16 or
+        input: array of shape `(*, *normalized_shape)`; float64, float32, bfloat16 or
             float16.
         normalized_shape: the shape of one row, an int or a list of ints: the last
             axes of input.

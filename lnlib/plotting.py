@@ -107,3 +107,41 @@ def label_lines(ax, colors=None, **text):
         )
         for line, color in zip(lines, colors, strict=True)
     ]
+
+
+def shared_statistics(ax, groups, title="", rows="", columns=""):
+    """Draw a table of numbers in which cells of one colour share their statistics.
+
+    Args:
+        ax: Axes to draw into.
+        groups: array (rows, columns) of ints; cells with the same number share one
+            mean and one variance.
+        title: written above the table.
+        rows, columns: what a row and a column of the table are.
+
+    Raises:
+        ValueError: groups does not have two axes.
+
+    >>> import numpy as np
+    >>> fig, ax = plt.subplots()
+    >>> shared_statistics(ax, np.array([[0, 0], [1, 1]]), title="layer norm")
+    >>> len(ax.patches), plt.close(fig)
+    (4, None)
+    """
+    if len(groups.shape) != 2:
+        raise ValueError(f"Expected groups to have two axes, but got {groups.shape}")
+    m, n = groups.shape
+    for i in range(m):
+        for j in range(n):
+            group = int(groups[i, j])
+            cell = plt.Rectangle(
+                (j + 0.06, i + 0.06),
+                *(0.88, 0.88),
+                facecolor=COLORS[group % len(COLORS)],
+                alpha=0.35 + 0.45 * (group // len(COLORS) % 2 == 0),
+            )
+            ax.add_patch(cell)
+    ax.set(xlim=(0, n), ylim=(m, 0), aspect="equal", title=title)
+    ax.set(xticks=[], yticks=[], xlabel=columns, ylabel=rows)
+    ax.grid(False)
+    ax.spines[:].set_visible(False)

@@ -114,7 +114,7 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
     are summed in at least float32, and rounded to their dtype once.
 
     Args:
-        input: tensor of shape (*, *normalized_shape); float64, float32, bfloat16 or
+        input: tensor of shape `(*, *normalized_shape)`; float64, float32, bfloat16 or
             float16.
         normalized_shape: the shape of one row, a list of ints.
         weight: the gain, a tensor of shape normalized_shape; None stands for ones.
@@ -127,10 +127,10 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
         y, a contiguous tensor of the shape and dtype of input.
 
     Raises:
-        What torch raises, in its words: RuntimeError for shapes that do not fit and
-        for mixed dtypes, NotImplementedError for a dtype that cannot be normalized,
-        TypeError for what is not a tensor. And, where torch computes on,
-        ValueError: eps is negative or NaN.
+        RuntimeError: shapes do not fit, or dtypes do not go together; in torch's words.
+        NotImplementedError: a dtype that cannot be normalized; in torch's words.
+        TypeError: something is not a tensor; in torch's words.
+        ValueError: eps is negative or NaN. (Here torch computes on.)
 
     Source: Ba, Kiros and Hinton 2016, arXiv:1607.06450, equations 3 and 15 to 16; the
     backward pass is derived in the chapter of that name.
@@ -153,7 +153,7 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
     y = x / sqrt(mean square + eps) * weight
 
     Args:
-        input: tensor of shape (*, *normalized_shape); float64, float32, bfloat16 or
+        input: tensor of shape `(*, *normalized_shape)`; float64, float32, bfloat16 or
             float16.
         normalized_shape: the shape of one row, a list of ints.
         weight: the gain, a tensor of shape normalized_shape, of any of the four
@@ -166,7 +166,7 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
         y, a contiguous tensor of the shape and dtype of input.
 
     Raises:
-        As `layer_norm`.
+        RuntimeError, NotImplementedError, TypeError, ValueError: as `layer_norm`.
 
     Source: Zhang and Sennrich 2019, arXiv:1910.07467, equation 4.
 
@@ -195,14 +195,15 @@ class LayerNorm(torch.nn.LayerNorm):
 
     Args:
         normalized_shape: the shape of one row, an int or a list of ints; input has
-            shape (*, *normalized_shape).
+            shape `(*, *normalized_shape)`.
         eps: added to the variance under the root; at least 0.
         elementwise_affine: whether there is a gain (`weight`, set to ones).
         bias: whether there is a bias too (`bias`, set to zeros).
         device, dtype: of the parameters.
 
     Raises:
-        As `lnlib.nn.layer_norm`, when called.
+        RuntimeError, NotImplementedError, TypeError, ValueError: when it is called,
+            as `lnlib.nn.layer_norm`.
 
     Source: Ba, Kiros and Hinton 2016, arXiv:1607.06450, equations 3 and 15 to 16.
 
@@ -229,14 +230,15 @@ class RMSNorm(torch.nn.RMSNorm):
 
     Args:
         normalized_shape: the shape of one row, an int or a list of ints; input has
-            shape (*, *normalized_shape).
+            shape `(*, *normalized_shape)`.
         eps: added to the mean square under the root; None stands for the machine
             epsilon of the dtype the mean square is computed in.
         elementwise_affine: whether there is a gain (`weight`, set to ones).
         device, dtype: of the parameter.
 
     Raises:
-        As `lnlib.nn.rms_norm`, when called.
+        RuntimeError, NotImplementedError, TypeError, ValueError: when it is called,
+            as `lnlib.nn.rms_norm`.
 
     Source: Zhang and Sennrich 2019, arXiv:1910.07467, equation 4.
 
