@@ -23,37 +23,73 @@ ELSEWHERE = (
 )
 
 
+def say(text):
+    print(f"browser: {text}", file=sys.stderr, flush=True)
+
+
+def starts(path):
+    """Whether it says its version: some systems have a script that only explains."""
+    try:
+        said = subprocess.run(
+            [path, "--version"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=True,
+            timeout=60,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return bool(said.stdout.strip())
+
+
+def candidates():
+    """Paths where a browser may be, the one that was asked for first."""
+    if named := os.environ.get("CHROME"):
+        path = shutil.which(named)
+        if path and starts(path):
+            yield path
+        else:
+            say(f"expected CHROME to name a browser that starts, but got {named!r}")
+    yield from filter(None, map(shutil.which, NAMES))
+    yield from ELSEWHERE
+    yield from_playwright()
+
+
 def find():
-    """The path of a browser, or None: $CHROME, the PATH, then usual places."""
-    named = os.environ.get("CHROME")
-    if named:
-        return shutil.which(named)
-    for name in NAMES:
-        if path := shutil.which(name):
+    """The path of a browser that starts, or None."""
+    for path in candidates():
+        if path and Path(path).exists() and starts(path):
             return path
-    for path in ELSEWHERE:
-        if Path(path).exists():
-            return path
-    return from_playwright()
+    return None
 
 
 def from_playwright():
-    """The browser that Playwright downloaded earlier, or None."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as p:
-        path = p.chromium.executable_path
-    return path if Path(path).exists() else None
+    """Where Playwright keeps the browser it downloads, or None."""
+    try:
+        from playwright.sync_api import Error, sync_playwright
+    except ModuleNotFoundError:
+        return None
+    try:
+        with sync_playwright() as p:
+            return p.chromium.executable_path
+    except Error as error:
+        say(f"Playwright does not start: {error}")
+        return None
 
 
 def ways_to_install():
-    """Commands that may install a browser here, the system's own first."""
-    root = [] if os.geteuid() == 0 else ["sudo", "-n"]
-    if shutil.which("apt-get"):
-        yield [*root, "apt-get", "update", "-qq"], True
-        yield [*root, "apt-get", "install", "-y", "-qq", "chromium"], False
-    if shutil.which("dnf"):
-        yield [*root, "dnf", "install", "-y", "-q", "chromium"], False
+    """Commands that may install a browser here, the system's own first.
+
+    Yields (command, whether it only prepares the next one).
+    """
+    is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+    root = [] if is_root else ["sudo", "-n"]
+    if is_root or shutil.which("sudo"):
+        if shutil.which("apt-get"):
+            yield [*root, "apt-get", "update", "-qq"], True
+            yield [*root, "apt-get", "install", "-y", "-qq", "chromium"], False
+        elif shutil.which("dnf"):
+            yield [*root, "dnf", "install", "-y", "-q", "chromium"], False
     if shutil.which("brew"):
         yield ["brew", "install", "--cask", "chromium"], False
     yield [sys.executable, "-m", "playwright", "install", "chromium"], False
@@ -62,15 +98,18 @@ def ways_to_install():
 def install():
     """Try each way until there is a browser; returns its path or None."""
     for command, prepares in ways_to_install():
-        shown = " ".join(command)
-        print(f"browser: none found, trying: {shown}", file=sys.stderr, flush=True)
+        say(f"none found, trying: {' '.join(command)}")
         try:
             subprocess.run(
-                command, check=True, timeout=600, stdin=subprocess.DEVNULL,
+                command,
+                env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+                stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-            )  # fmt: skip
+                check=True,
+                timeout=600,
+            )
         except (OSError, subprocess.SubprocessError) as error:
-            print(f"browser: that failed: {error}", file=sys.stderr, flush=True)
+            say(f"that failed: {error}")
             continue
         if not prepares and (path := find()):
             return path

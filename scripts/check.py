@@ -4,7 +4,6 @@ Every part runs even if an earlier one failed. At the end stand one table, a lin
 that names what was not tested, and the totals over all tests.
 """
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import browser
 import build_site
-from run_notebooks import ONE_THREAD
+from run_notebooks import CELL_SECONDS, environment
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -25,15 +24,26 @@ def run(*command, **env):
     done = subprocess.run(
         [str(part) for part in command],
         cwd=ROOT,
-        env={**os.environ, **ONE_THREAD, **env},
+        env={**environment(), **env},
         stdin=subprocess.DEVNULL,
         check=False,
     )
     return done.returncode == 0
 
 
+def totals(reports):
+    """How many tests passed, failed and were skipped, from pytest's reports."""
+    counts = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
+    for report in Path(reports).glob("*.xml"):
+        for suite in ElementTree.parse(report).iter("testsuite"):
+            for key in counts:
+                counts[key] += int(suite.get(key, 0))
+    failed = counts["failures"] + counts["errors"]
+    return counts["tests"] - failed - counts["skipped"], failed, counts["skipped"]
+
+
 class Check:
-    """The parts, what became of each, and the counts of tests."""
+    """The parts, and what they could not test. A part returns whether all is well."""
 
     def __init__(self, reports):
         self.reports = Path(reports)
@@ -41,17 +51,23 @@ class Check:
 
     def pytest(self, name, *options, **env):
         report = self.reports / f"{name}.xml"
-        return run(
+        good = run(
             *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
             *("-o", "junit_family=xunit1", f"--junitxml={report}"),
             *options,
             **env,
         )
+        if not report.exists():
+            self.not_tested.append(f"{name}, since pytest stopped before its report")
+        return good
 
     def lint(self):
-        good = run(BIN / "ruff", "check")
-        good &= run(BIN / "ruff", "format", "--check")
-        return run(BIN / "codespell") and good
+        good = [
+            run(BIN / "ruff", "check"),
+            run(BIN / "ruff", "format", "--check"),
+            run(BIN / "codespell"),
+        ]
+        return all(good)
 
     def library(self):
         # Coverage counts what these tests reach; the notebooks are left out.
@@ -66,27 +82,26 @@ class Check:
     def notebooks(self):
         # loadfile keeps each notebook in one worker and so in one kernel; a dead
         # kernel is given up after two minutes and not after half an hour.
-        good = self.pytest("hygiene", "tests/notebooks", "-n", "2")
-        options = ("--nbval", "--nbval-current-env", "--nbval-cell-timeout=120")
-        where = ("notebooks", "-n", "2", "--dist=loadfile")
-        return self.pytest("notebooks", *options, *where) and good
+        together = ("-n", "2", "--dist=loadfile")
+        options = (
+            *("--nbval", "--nbval-current-env"),
+            f"--nbval-cell-timeout={CELL_SECONDS}",
+        )
+        good = [
+            self.pytest("hygiene", "tests/notebooks", *together),
+            self.pytest("notebooks", "notebooks", *options, *together),
+        ]
+        return all(good)
 
     def site(self):
-        if build_site.build():
+        good = build_site.build() == 0
+        if not (build_site.SITE / "index.html").exists():
+            self.not_tested.append("the pages, since no site was built")
             return False
         path = browser.find() or browser.install()
         if path is None:
-            self.not_tested.append("the site in a browser, since none could be had")
-        return self.pytest("site", "tests/site", LNLIB_BROWSER=path or "")
-
-    def totals(self):
-        counts = dict.fromkeys(("tests", "failures", "errors", "skipped"), 0)
-        for report in self.reports.glob("*.xml"):
-            for suite in ElementTree.parse(report).iter("testsuite"):
-                for key in counts:
-                    counts[key] += int(suite.get(key, 0))
-        failed = counts["failures"] + counts["errors"]
-        return counts["tests"] - failed - counts["skipped"], failed, counts["skipped"]
+            self.not_tested.append("the pages in a browser, since none could be had")
+        return self.pytest("site", "tests/site", LNLIB_BROWSER=path or "") and good
 
 
 PARTS = {
@@ -104,13 +119,18 @@ def main():
     results = []
     with tempfile.TemporaryDirectory() as reports:
         check = Check(reports)
+        check.not_tested += [
+            f"{name} (not asked for)" for name in PARTS if name not in wanted
+        ]
         for name in wanted:
             part, title = PARTS[name]
             print(f"\n=== {name}: {title}", flush=True)
             start = time.monotonic()
             good = part(check)
-            results.append((name, good, time.monotonic() - start))
-        passed, failed, skipped = check.totals()
+            seconds = time.monotonic() - start
+            print(f"=== {name}: {'ok' if good else 'FAILED'}, {seconds:.0f} s")
+            results.append((name, good, seconds))
+        passed, failed, skipped = totals(reports)
     print("\n" + "=" * 40)
     for name, good, seconds in results:
         print(f"{name:16} {'ok' if good else 'FAILED':8} {seconds:6.0f} s")

@@ -11,7 +11,7 @@ import numpy as np
 
 from lnlib import plotting
 
-FIGURES = Path(__file__).resolve().parent.parent / "book" / "_static" / "figures"
+STATIC = Path(__file__).resolve().parent.parent / "book" / "_static"
 
 
 def rows_and_columns():
@@ -26,13 +26,21 @@ def rows_and_columns():
     return fig
 
 
-def main():
+def draw(static=STATIC):
+    """Write the figures below a folder; returns their paths."""
     plotting.use()
-    FIGURES.mkdir(parents=True, exist_ok=True)
-    path = FIGURES / "rows-and-columns.svg"
-    rows_and_columns().savefig(path, metadata={"Date": None})
-    print(path.relative_to(FIGURES.parent.parent.parent))
+    fig = rows_and_columns()
+    # The site maps ink to its theme; the README is shown where nothing does, on
+    # light pages and on dark ones, so its copy brings a ground of its own.
+    files = {"figures/rows-and-columns.svg": "none", "readme.svg": "white"}
+    for name, ground in files.items():
+        path = static / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fig.savefig(path, facecolor=ground, metadata={"Date": None})
+    plt.close(fig)
+    return [static / name for name in files]
 
 
 if __name__ == "__main__":
-    main()
+    for path in draw():
+        print(path.relative_to(STATIC.parent.parent))

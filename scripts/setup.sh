@@ -2,9 +2,11 @@
 # Make .venv with the locked environment, or do nothing if it is there and whole.
 set -eu
 
-cd "$(dirname "$0")/.."
+cd -P "$(dirname "$0")/.."
+here=$(pwd -P)
 wanted=3.11
-disk_mb=${LNLIB_DISK_MB:-3000} # measured: 2.1 GB for .venv, and what pip unpacks
+# Measured: .venv is 2.1 GB with torch's CPU build; pip unpacks the rest of it first.
+disk_mb=${LNLIB_DISK_MB:-3000}
 
 stop() {
     printf 'setup: %s\n' "$@" >&2
@@ -17,7 +19,7 @@ version_of() {
 
 find_python() {
     seen=
-    for name in ${PYTHON:-} python$wanted python3 python; do
+    for name in "${PYTHON:-}" python$wanted python3 python; do
         path=$(command -v "$name" 2>/dev/null) || continue
         version=$(version_of "$path") || continue
         if [ "$version" = "$wanted" ]; then
@@ -27,43 +29,49 @@ find_python() {
         seen="$seen $path ($version)"
     done
     if [ -z "$seen" ]; then
-        stop "The book needs Python $wanted, and no Python was found." \
+        stop "the book needs Python $wanted, and no Python was found." \
             "Install it (python.org, your package manager, pyenv or uv) and run make again."
     fi
-    stop "The book is built and tested on Python $wanted; found only:$seen." \
+    stop "the book is built and tested on Python $wanted; found only:$seen." \
         "Install Python $wanted beside it, or name one: make PYTHON=/path/to/python$wanted"
 }
 
+# Whether .venv works, and was made here: a moved or copied folder has scripts that
+# point to its old place, and an interrupted one may have no pip.
+is_sound() {
+    [ "$(version_of .venv/bin/python)" = "$wanted" ] &&
+        grep -qF "$here/.venv" .venv/bin/activate 2>/dev/null &&
+        .venv/bin/python -m pip --version >/dev/null 2>&1
+}
+
+state="$(cat requirements.lock pyproject.toml | cksum) Python $wanted in $here"
 stamp=.venv/.complete
-if [ -x .venv/bin/python ] && [ -f "$stamp" ]; then
-    state=$(cat requirements.lock pyproject.toml | cksum)
-    # A folder that was moved or copied has scripts that point to its old place.
-    if [ "$(cat "$stamp")" = "$state $PWD" ] && [ "$(version_of .venv/bin/python)" = "$wanted" ]; then
-        exit 0
-    fi
+if [ "$(cat "$stamp" 2>/dev/null)" = "$state" ] &&
+    [ "$(version_of .venv/bin/python)" = "$wanted" ]; then
+    exit 0
 fi
 
-python=$(find_python)
-"$python" -c 'import venv, ensurepip' 2>/dev/null ||
-    stop "$python has no venv module." \
-        "On Debian and Ubuntu: apt-get install python$wanted-venv"
-
-free_mb=$(df -Pm . | awk 'NR == 2 { print $4 }')
-if [ "${free_mb:-0}" -lt "$disk_mb" ] && [ ! -x .venv/bin/python ]; then
-    stop "The environment needs about $disk_mb MB of disk in $PWD, and $free_mb MB are free."
-fi
-
-printf 'setup: making .venv with %s, some minutes the first time\n' "$python"
-rm -f "$stamp"
-if [ -x .venv/bin/python ] && [ "$(version_of .venv/bin/python)" != "$wanted" ]; then
+if ! is_sound; then
+    python=$(find_python)
+    "$python" -c 'import venv, ensurepip' 2>/dev/null ||
+        stop "$python cannot make an environment: it has no venv and ensurepip." \
+            "On Debian and Ubuntu: apt-get install python$wanted-venv"
     rm -rf .venv
+    free_mb=$(df -Pm . | awk 'NR == 2 { print $4 }')
+    [ "${free_mb:-0}" -ge "$disk_mb" ] ||
+        stop "the environment needs about $disk_mb MB of disk in $here; $free_mb MB are free." \
+            "Make room, or move the folder to a larger disk, and run make again."
+    printf 'setup: making .venv with %s\n' "$python"
+    "$python" -m venv .venv || stop "$python could not make .venv; it says why above."
 fi
-"$python" -m venv .venv || stop "$python could not make .venv."
+
+printf 'setup: installing requirements.lock, some minutes the first time\n'
+rm -f "$stamp"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check \
     -r requirements.lock ||
-    stop "pip could not install requirements.lock; its last lines above say why." \
-        "What is installed is kept: run make again once the network is back."
+    stop "pip could not install requirements.lock; it says why above." \
+        "What it has installed is kept. Is the network there? Then run make again."
 .venv/bin/python -m pip install --quiet --disable-pip-version-check \
     --no-deps --no-build-isolation --editable . ||
-    stop "pip could not install lnlib itself from this folder."
-printf '%s %s\n' "$(cat requirements.lock pyproject.toml | cksum)" "$PWD" >"$stamp"
+    stop "pip could not install lnlib itself from this folder; it says why above."
+printf '%s\n' "$state" >"$stamp"

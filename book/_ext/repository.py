@@ -1,30 +1,48 @@
 """Buttons that lead to the repository the site is built from, or no buttons.
 
 The repository is taken from GITHUB_REPOSITORY, or from the remote `origin` where that
-is on GitHub; so a fork's buttons lead to the fork. Where neither is known, buttons
-are left out rather than broken.
+is on GitHub; so a fork's buttons lead to the fork, and its pages name the fork's own
+address. Where neither is known, all this is left out rather than broken.
 """
 
 import os
 import re
 import subprocess
 
-GITHUB = re.compile(r"github\.com[:/]([\w.-]+/[\w.-]+?)(?:\.git)?/?$")
+NAME = re.compile(r"[\w.-]+/[\w.-]+")
+GITHUB = re.compile(r"\bgithub\.com[:/]([\w.-]+/[\w.-]+?)(?:\.git)?/?$")
 
 
 def find(root):
     """owner/name of the repository, or None."""
     named = os.environ.get("GITHUB_REPOSITORY", "")
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", named):
+    if NAME.fullmatch(named):
         return named
-    done = subprocess.run(
-        ["git", "-C", str(root), "remote", "get-url", "origin"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), "remote", "get-url", "origin"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except OSError:  # no git here
+        return None
     match = GITHUB.search(done.stdout.strip())
     return match.group(1) if match else None
+
+
+def branch():
+    """The branch that is built, as far as the environment tells."""
+    if os.environ.get("GITHUB_REF_TYPE") == "branch":
+        return os.environ.get("GITHUB_REF_NAME", "main")
+    return "main"
+
+
+def pages_address(repository):
+    """Where GitHub Pages serves the site of a repository."""
+    owner, name = repository.lower().split("/")
+    host = f"{owner}.github.io"
+    return f"https://{host}/" if name == host else f"https://{host}/{name}/"
 
 
 def configure(app, config):
@@ -36,12 +54,13 @@ def configure(app, config):
     known = repository is not None
     if known:
         options["repository_url"] = f"https://github.com/{repository}"
-        options["repository_branch"] = os.environ.get("GITHUB_REF_NAME", "main")
+        options["repository_branch"] = branch()
         options["path_to_docs"] = ""
         options["launch_buttons"] = {
             "colab_url": "https://colab.research.google.com",
             "notebook_interface": "jupyterlab",
         }
+        config.html_baseurl = pages_address(repository)
     for button in ("repository", "issues", "edit_page"):
         options[f"use_{button}_button"] = known
     config.html_theme_options = options

@@ -1,0 +1,263 @@
+"""The scripts behind make: what they say when something is missing, what they count."""
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SETUP = shutil.which("sh") and ROOT / "scripts" / "setup.sh"
+
+# Modules of scripts/, which tests/conftest.py puts on the path.
+import browser  # noqa: E402
+import check  # noqa: E402
+import draw_figures  # noqa: E402
+import run_notebooks  # noqa: E402
+
+
+def executable(path, text):
+    path.write_text(text)
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder with the set-up script, and a PATH with nothing but what it needs."""
+    (tmp_path / "scripts").mkdir()
+    for name in ("scripts/setup.sh", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("awk", "cat", "cksum", "df", "dirname", "grep", "rm"):
+        if path := shutil.which(name):
+            (tools / name).symlink_to(path)
+    return tmp_path
+
+
+def setup(folder, **settings):
+    done = subprocess.run(
+        [shutil.which("sh"), folder / "scripts" / "setup.sh"],
+        env={"PATH": str(folder / "bin"), **settings},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+# Stands for a Python: answers what it is asked for its version, and has no venv.
+STAND_IN = """#!/bin/sh
+case "$2" in
+*version_info*) echo {version} ;;
+*) exit 1 ;;
+esac
+"""
+
+posix = pytest.mark.skipif(os.name != "posix", reason="the script is for POSIX sh")
+
+
+@posix
+def test_no_python_is_said(folder):
+    status, said = setup(folder)
+    assert status == 1
+    assert "needs Python 3.11, and no Python was found" in said
+    assert "Install it" in said
+
+
+@posix
+@pytest.mark.parametrize("version", ["2.7", "3.8", "3.13"])
+def test_another_python_is_named(folder, version):
+    executable(folder / "bin" / "python3", STAND_IN.format(version=version))
+    status, said = setup(folder)
+    assert status == 1
+    assert f"python3 ({version})" in said and "make PYTHON=" in said
+    assert not (folder / ".venv").exists()
+
+
+@posix
+def test_a_python_without_venv_is_said(folder):
+    executable(folder / "bin" / "python3.11", STAND_IN.format(version="3.11"))
+    status, said = setup(folder)
+    assert status == 1
+    assert "no venv and ensurepip" in said and "apt-get install python3.11-venv" in said
+
+
+@posix
+def test_too_little_disk_is_said(folder):
+    told = STAND_IN.format(version="3.11").replace("exit 1", "exit 0")
+    executable(folder / "bin" / "python3.11", told)
+    status, said = setup(folder, LNLIB_DISK_MB="999999999")
+    assert status == 1
+    assert "needs about 999999999 MB" in said and "MB are free" in said
+
+
+@posix
+def test_a_python_that_was_asked_for_is_used_first(folder):
+    named = folder / "other python"
+    executable(named, STAND_IN.format(version="3.11"))
+    _, said = setup(folder, PYTHON=str(named))
+    assert f"{named} cannot make an environment" in said
+
+
+@posix
+def test_pip_failing_is_said_and_nothing_counts_as_done(folder):
+    fake = STAND_IN.replace(
+        "*) exit 1 ;;",
+        """*venv*) if [ "$1" = -m ]; then
+    mkdir -p .venv/bin; cp "$0" .venv/bin/python
+    echo "$PWD/.venv" >.venv/bin/activate; fi ;;
+*pip*) [ "$3" = --version ] || {{ echo no network >&2; exit 1; }} ;;""",
+    )
+    executable(folder / "bin" / "python3.11", fake.format(version="3.11"))
+    for name in ("mkdir", "cp"):
+        (folder / "bin" / name).symlink_to(shutil.which(name))
+    status, said = setup(folder, LNLIB_DISK_MB="0")
+    assert status == 1
+    assert "no network" in said and "pip could not install requirements.lock" in said
+    assert not (folder / ".venv" / ".complete").exists()
+    # The half-made environment is kept and gone on with.
+    _, said = setup(folder, LNLIB_DISK_MB="0")
+    assert "making .venv" not in said
+    # One that was moved here from elsewhere is made anew.
+    (folder / ".venv" / "bin" / "activate").write_text("/elsewhere/.venv")
+    _, said = setup(folder, LNLIB_DISK_MB="0")
+    assert "making .venv" in said
+
+
+def test_the_lock_names_versions_and_nothing_else():
+    lines = (ROOT / "requirements.lock").read_text().splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+    assert "torch==2.13.0" in pins
+    for pin in pins:
+        name, version = pin.split("==")
+        assert name and version and "+" not in version and " " not in pin
+    names = {pin.split("==")[0].lower().replace("_", "-") for pin in pins}
+    asked = (ROOT / "requirements.in").read_text().splitlines()
+    for line in asked:
+        if line and not line.startswith("#"):
+            assert line in pins or line.lower() in names
+
+
+# --- notebooks ----------------------------------------------------------------------
+
+
+def notebook(path, *sources):
+    cells = [
+        nbformat.v4.new_code_cell(s, id=f"cell-{i}") for i, s in enumerate(sources)
+    ]
+    cells[0].metadata["execution"] = {"iopub.status.busy": "then"}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path)
+
+
+def test_a_notebook_is_run_and_tidied(tmp_path, monkeypatch):
+    # A backend from outside would keep figures out of the notebook.
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    path = tmp_path / "01_good.ipynb"
+    notebook(path, "print(1)\nprint(2)", "import os\nos.environ['OMP_NUM_THREADS']")
+    assert run_notebooks.run_all([path]) == 0
+    done = nbformat.read(path, as_version=4)
+    assert [c.execution_count for c in done.cells] == [1, 2]
+    assert [c.id for c in done.cells] == ["cell-0", "cell-1"]
+    assert done.cells[0].outputs[0].text == "1\n2\n"
+    assert done.cells[1].outputs[0].data["text/plain"] == "'1'"
+    assert done.cells[0].metadata == {}
+    assert done.metadata.language_info == {"name": "python"}
+    first = path.read_bytes()
+    run_notebooks.run(path)
+    assert path.read_bytes() == first
+    assert "MPLBACKEND" not in run_notebooks.environment()
+
+
+def test_a_notebook_that_fails_stays_as_it_was(tmp_path, capfd):
+    good, bad = tmp_path / "01_good.ipynb", tmp_path / "02_bad.ipynb"
+    notebook(good, "1 + 1")
+    notebook(bad, "1 + 1", "1 / 0")
+    before = bad.read_bytes()
+    assert run_notebooks.run_all([good, bad]) == 1
+    assert bad.read_bytes() == before
+    assert nbformat.read(good, as_version=4).cells[0].outputs
+    said = capfd.readouterr()
+    assert "02_bad.ipynb: failed, left as it was" in said.out
+    assert "ZeroDivisionError" in said.out and "02_bad.ipynb" in said.err
+    assert sorted(p.name for p in tmp_path.iterdir()) == [good.name, bad.name]
+
+
+def test_notebooks_are_chosen_by_how_their_names_start(monkeypatch, tmp_path):
+    for name in ("01_a.ipynb", "02_b.ipynb"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(run_notebooks, "NOTEBOOKS", tmp_path)
+    assert len(run_notebooks.chosen([])) == 2
+    assert [p.name for p in run_notebooks.chosen(["02"])] == ["02_b.ipynb"]
+    with pytest.raises(SystemExit, match="none starts with '7'; there are: 01_a, 02_b"):
+        run_notebooks.chosen(["7"])
+
+
+# --- figures, counts, browser -------------------------------------------------------
+
+
+def test_the_figures_are_those_that_the_script_draws(tmp_path):
+    for drawn in draw_figures.draw(tmp_path):
+        stored = draw_figures.STATIC / drawn.relative_to(tmp_path)
+        assert drawn.read_text() == stored.read_text()
+
+
+def test_totals_are_those_of_the_reports(tmp_path):
+    tests = tmp_path / "test_of_each_kind.py"
+    tests.write_text("""
+import pytest
+def test_passes(): pass
+def test_passes_too(): pass
+def test_fails(): assert 0
+@pytest.fixture
+def broken(): assert 0
+def test_error(broken): pass
+@pytest.mark.skip(reason="to be counted")
+def test_skipped(): pass
+@pytest.mark.xfail
+def test_expected_to_fail(): assert 0
+""")
+    for name in ("one", "two"):
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+        report = f"--junitxml={tmp_path / name}.xml"
+        subprocess.run(
+            [*command, "-o", "junit_family=xunit1", report, tests],
+            capture_output=True,
+            check=False,
+        )
+    assert check.totals(tmp_path) == (4, 4, 4)
+    assert check.totals(tmp_path / "bin") == (0, 0, 0)
+
+
+@posix
+def test_a_browser_is_one_that_starts(tmp_path, monkeypatch, capfd):
+    broken, works = tmp_path / "chromium", tmp_path / "google-chrome"
+    executable(broken, "#!/bin/sh\necho 'install the snap'; exit 10\n")
+    monkeypatch.setattr(browser, "ELSEWHERE", ())
+    monkeypatch.setattr(browser, "from_playwright", lambda: None)
+    monkeypatch.setenv("PATH", f"{tmp_path}")
+    monkeypatch.delenv("CHROME", raising=False)
+    assert browser.find() is None
+    executable(works, "#!/bin/sh\necho 'Chrome 1.0'\n")
+    assert browser.find() == str(works)
+    monkeypatch.setenv("CHROME", str(broken))
+    assert browser.find() == str(works)
+    assert "expected CHROME to name a browser that starts" in capfd.readouterr().err
+
+
+def test_where_no_browser_can_be_had_all_ways_are_tried(monkeypatch, capfd):
+    monkeypatch.setattr(browser, "find", lambda: None)
+    tried = []
+
+    def refuse(command, **options):
+        tried.append(command)
+        raise subprocess.CalledProcessError(1, command)
+
+    monkeypatch.setattr(browser.subprocess, "run", refuse)
+    assert browser.install() is None
+    assert tried[-1][1:] == ["-m", "playwright", "install", "chromium"]
+    assert capfd.readouterr().err.count("that failed") == len(tried)
