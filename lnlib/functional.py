@@ -64,6 +64,7 @@ def standardize(x, axes, eps=1e-5, center=True):
     >>> xhat[1]
     array([-1., -1.,  1.,  1.])
     """
+    _check_given(input=x)
     xp = _namespace(input=x)
     axes = _check_axes(axes, len(x.shape))
     _check_eps(eps)
@@ -72,6 +73,7 @@ def standardize(x, axes, eps=1e-5, center=True):
     if center:
         x, mean = _centred(xp, x, axes)
     variance = _mean(xp, x * x, axes)
+    eps = float(eps)  # a NumPy float64 would make float32 arrays float64
     # 1 / sqrt and not power -1/2: where a library differentiates this itself, the
     # power would form rstd ** 3, which underflows in float32 from x = 1e13 on.
     rstd = 1.0 / xp.sqrt(variance + eps)
@@ -103,6 +105,7 @@ def restandardize(x, axes, mean, rstd):
     >>> bool(np.all(restandardize(x, -1, mean, rstd) == xhat))
     True
     """
+    _check_given(input=x, rstd=rstd)
     xp = _namespace(input=x, mean=mean, rstd=rstd)
     axes = _check_axes(axes, len(x.shape))
     _check_statistics(x, axes, mean=mean, rstd=rstd)
@@ -145,6 +148,7 @@ def standardize_backward(dxhat, xhat, axes, rstd, center=True):
     >>> dx.round(4)
     array([[ 0.2482, -0.21  , -0.1336,  0.0955]])
     """
+    _check_given(dxhat=dxhat, xhat=xhat, rstd=rstd)
     xp = _namespace(dxhat=dxhat, xhat=xhat, rstd=rstd)
     axes = _check_axes(axes, len(xhat.shape))
     _check_same_shape("dxhat", dxhat, "xhat", xhat)
@@ -264,8 +268,10 @@ def layer_norm_backward(
     (array([-1.069,  0.   ,  0.   ,  0.   ]), array([1., 0., 0., 0.]))
     """
     axes = check_layer_norm(input, normalized_shape, weight)
+    _check_given(dy=dy, mean=mean, rstd=rstd)
     _namespace(dy=dy, input=input, mean=mean, rstd=rstd)
     _check_same_shape("dy", dy, "input", input)
+    _check_mask(output_mask, 3)
     xhat = restandardize(input, axes, mean, rstd)
     return _affine_backward(dy, xhat, axes, rstd, weight, output_mask, input.dtype)
 
@@ -385,8 +391,10 @@ def rms_norm_backward(
     array([[ 0.3241, -0.0093, -0.0278, -0.0463]])
     """
     axes = check_rms_norm(input, normalized_shape, weight)
+    _check_given(dy=dy, rstd=rstd)
     _namespace(dy=dy, input=input, rstd=rstd)
     _check_same_shape("dy", dy, "input", input)
+    _check_mask(output_mask, 2)
     xhat = restandardize(input, axes, None, rstd)
     mask = (*output_mask, False)
     return _affine_backward(
@@ -551,6 +559,7 @@ def _at_least_float32(xp, x, function):
 
 
 def _check_shapes(input, normalized_shape, weight=None, bias=None):
+    _check_given(input=input)
     _namespace(input=input, weight=weight, bias=bias)
     if isinstance(normalized_shape, Integral):
         normalized_shape = (normalized_shape,)
@@ -623,6 +632,20 @@ def _check_axes(axes, ndim):
     if len({axis % ndim for axis in axes}) != len(axes):
         raise ShapeError(f"Expected each axis once, but got {axes}")
     return axes
+
+
+def _check_given(**arrays):
+    for name, a in arrays.items():
+        if a is None:
+            raise TypeError(f"Expected {name} to be an array, but got None")
+
+
+def _check_mask(mask, length):
+    if not isinstance(mask, (tuple, list)) or len(mask) != length:
+        raise TypeError(
+            f"Expected output_mask to be {length} bools, one for each gradient, but "
+            f"got {mask!r}"
+        )
 
 
 def _check_same_shape(name, a, other_name, other):

@@ -7,6 +7,7 @@ as it was, and is named. Outputs are those that the tests will compare.
 """
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -126,6 +127,8 @@ def main():
             print(f"{type(error).__name__}: {error}")
             return 1
         return 0
+    # Told to stop in either way, it ends what it started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     paths = chosen(sys.argv[1:])
     print(f"notebooks: running {len(paths)}", flush=True)
     return run_all(paths)

@@ -298,6 +298,12 @@ def test_torch_differentiates_it_where_rstd_cubed_underflows():
     assert error(dx, gradients(dy, narrow.detach())[0]) < 8 * EPS32
 
 
+def test_a_numpy_eps_does_not_change_the_dtype():
+    x = np.ones((2, 4), np.float32)
+    y, mean, rstd = lnlib.layer_norm_forward(x, 4, eps=np.float64(1e-5))
+    assert y.dtype == mean.dtype == rstd.dtype == np.float32
+
+
 # ------------------------------------------------------------ exactness
 
 
@@ -474,6 +480,22 @@ X = np.ones((4, 8))
             TypeError,
             "Expected dy to be an array",
         ),
+        (
+            lambda: lnlib.layer_norm_backward(X, X, 8, None, X[:, :1]),
+            TypeError,
+            "Expected mean to be an array, but got None",
+        ),
+        (
+            lambda: lnlib.rms_norm_backward(X, X, 8, None),
+            TypeError,
+            "Expected rstd to be an array, but got None",
+        ),
+        (
+            lambda: lnlib.rms_norm_backward(X, X, 8, X[:, :1], output_mask=(True,)),
+            TypeError,
+            "Expected output_mask to be 2 bools, one for each gradient",
+        ),
+        (lambda: lnlib.layer_norm(None, 8), TypeError, "input to be an array, but got"),
     ],
 )
 def test_bad_input_is_refused(call, kind, words):

@@ -374,6 +374,34 @@ def test_meta_tensors_have_shapes():
     assert norm(torch.empty(3, 4, device="meta")).shape == (3, 4)
 
 
+def test_torch_fx_sees_one_call():
+    model = torch.nn.Sequential(lnlib.nn.LayerNorm(4), lnlib.nn.RMSNorm(4))
+    traced = torch.fx.symbolic_trace(model)
+    called = [n.target for n in traced.graph.nodes if n.op == "call_function"]
+    assert called == [lnlib.nn.layer_norm, lnlib.nn.rms_norm]
+    x = torch.randn(3, 4)
+    assert torch.equal(traced(x), model(x))
+
+
+def test_exports_and_compiles_for_any_batch():
+    torch.compiler.reset()
+    norm = lnlib.nn.LayerNorm(8)
+    x = torch.randn(4, 8)
+    assert torch.equal(torch.export.export(norm, (x,)).module()(x), norm(x))
+    compiled = torch.compile(norm, fullgraph=True, dynamic=True)
+    for rows in (3, 5, 70):
+        x = torch.randn(rows, 8)
+        torch.testing.assert_close(compiled(x), norm(x))
+
+
+def test_serves_in_a_transformer_layer():
+    layer = torch.nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+    x = torch.randn(2, 3, 8)
+    before = layer.eval()(x)
+    layer.norm1, layer.norm2 = lnlib.nn.LayerNorm(8), lnlib.nn.LayerNorm(8)
+    torch.testing.assert_close(layer.eval()(x), before)
+
+
 def test_autocast_leaves_it_alone_on_a_cpu():
     norm, theirs = lnlib.nn.LayerNorm(4), torch.nn.LayerNorm(4)
     x = torch.randn(3, 4)

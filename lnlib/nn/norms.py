@@ -8,6 +8,7 @@ their gradients find their way back to x.
 """
 
 import torch
+import torch.fx
 import torch.nn.functional as F
 
 from lnlib import functional
@@ -182,6 +183,11 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
     if eps is None:
         eps = functional.machine_epsilon(input)
     return _apply(input, weight, None, axes, eps, False)
+
+
+# To torch.fx each is one call, as torch's own functions are.
+torch.fx.wrap("layer_norm")
+torch.fx.wrap("rms_norm")
 
 
 class LayerNorm(torch.nn.LayerNorm):
