@@ -26,10 +26,7 @@ OPTION = re.compile(r"^:([\w-]+):\s*(.*)$")
 EXPLICIT = re.compile(r"(.+?)\s*<([^<>]+)>", re.S)
 HEADING = re.compile(r"^#{1,6} +(.+?)\s*$", re.M)
 LABELLED_HEADING = re.compile(r"^\(([\w:.-]+)\)=\n+#{1,6} +(.+?)\s*$", re.M)
-LABELLED_MATH = re.compile(r"\$\$[ \t]*\(([\w:.-]+)\)")
-ENVIRONMENT = (
-    r"\\begin\{(?P<env>equation|align|gather|multline|eqnarray)(?P<star>\*?)\}"
-)
+ENVIRONMENT = r"\\begin\{(?P<env>\w+)(?P<star>\*?)\}"
 
 INLINE = re.compile(
     r"(?<!\\)\{(?P<role>[a-zA-Z][\w:.+-]*)\}(?P<ticks>`+)(?P<content>.+?)(?P=ticks)(?!`)"
@@ -273,9 +270,11 @@ class Plain:
         return ""  # attributes
 
     def _environment(self, name, body):
-        inner = {"align": "aligned", "gather": "gathered", "eqnarray": "aligned"}
-        if r"\label" in body or name == "multline":
-            raise UnknownSyntax(f"{name} with a label; write $$ … $$ (label)")
+        inner = {"align": "aligned", "gather": "gathered"}
+        if "\\label" in body or name not in (*inner, "equation"):
+            raise UnknownSyntax(
+                f"the environment {name}; $$ … $$ (label) is the form for formulas"
+            )
         if name in inner:
             body = rf"\begin{{{inner[name]}}}{body}\end{{{inner[name]}}}"
         return f"$${body}$$"
