@@ -192,6 +192,7 @@ class Edition:
             return [cell] if cell.source.strip() else []
         if cell.cell_type != "code":
             return [cell]
+        _on_white(cell)
         figure = figure_of(cell)
         tags = set(cell.metadata.get("tags", []))
         hidden = HIDDEN & tags
@@ -231,6 +232,14 @@ class Edition:
             encoding="utf-8",
         )
         return paths
+
+
+def _on_white(cell):
+    """Give stored figures the ground that lnlib.plotting gives them on Colab."""
+    for output in cell.outputs:
+        if svg := output.get("data", {}).get("image/svg+xml"):
+            on_white = svg.replace("<svg ", '<svg style="background: white" ', 1)
+            output.data["image/svg+xml"] = on_white
 
 
 def _glued(notebook):

@@ -422,10 +422,12 @@ def _questions(text):
     def question(found):
         right = set(found[1].split(","))
         body = re.sub(
-            r"^<details><summary>(\d+)</summary>\n+",
+            # The feedback goes on after the verdict, unless it opens with a block.
+            r"^<details><summary>(\d+)</summary>\n+(\$\$|```|[-*|>] |\d+\. )?",
             lambda m: (
                 f"<details><summary>Answer {m[1]}</summary>\n\n"
-                f"**{'Right.' if m[1] in right else 'Not quite.'}** "
+                f"**{'Right.' if m[1] in right else 'Not quite.'}**"
+                + (f"\n\n{m[2]}" if m[2] else " ")
             ),
             *(found[2],),
             flags=re.M,

@@ -191,6 +191,8 @@ def test_questions_say_which_answer_is_right(plain):
     assert "Answer 1</summary>\n\n**Not quite.** Of 1." in one
     assert "Answer 2</summary>\n\n**Right.** Of 2." in one
     assert "<div" not in one and "Choose all" not in one
+    block = plain(head.format("2") + rest.replace("Of 1.", "- Of 1."))
+    assert "**Not quite.**\n\n- Of 1." in block
     both = plain(head.format("1,2") + rest)
     assert both.count("**Right.**") == 2
     assert "*Choose all that are right.*\n\n1. a" in both

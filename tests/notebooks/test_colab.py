@@ -1,7 +1,6 @@
 """The Colab edition: plain Markdown; each chapter alone on a machine like Colab's."""
 
 import copy
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -62,7 +61,6 @@ def installed(machine):
     older, newer = machine.commits
     assert not machine.added()
     before = {n: colab_machine.state(machine.preinstalled[n]) for n in PREINSTALLED}
-    missing = "f"[: newer.startswith("e")] or "e"
     allowed = {"tags": ["raises-exception"]}
     cells = [
         new_code_cell("import lnlib", metadata=allowed),
@@ -70,16 +68,14 @@ def installed(machine):
         opening(older),
         opening(newer),
         opening(newer),
-        new_code_cell(opening(missing + newer[1:]).source, metadata=allowed),
+        new_code_cell(opening("0" * 40).source, metadata=allowed),
     ]
     for number, cell in enumerate(cells):
         cell["id"] = f"step-{number}"
     notebook = new_notebook(cells=cells)
-    start = time.monotonic()
     machine.run(notebook, machine.folder, CELL_SECONDS)
     machine.steps = notebook.cells
     machine.before = before
-    print(f"installed in {time.monotonic() - start:.1f} s")
     return machine
 
 
@@ -110,7 +106,9 @@ def test_the_first_cell_touches_nothing_else(installed):
     for name, state in installed.before.items():
         assert colab_machine.state(installed.preinstalled[name]) == state
     for name in ("torch", "numpy"):
-        place = installed.output(f"import {name}; print({name}.__file__)")
+        place = installed.output(
+            f"from importlib.util import find_spec; print(find_spec('{name}').origin)"
+        )
         assert Path(place).is_relative_to(installed.folder / "preinstalled")
 
 
@@ -215,6 +213,12 @@ def test_the_edition_keeps_code_outputs_and_ids(edition, path):
     for cell in stored.cells:
         if cell.cell_type == "code":
             twin = cells[cell.id]
+            for shown, kept in zip(twin.outputs, cell.outputs, strict=True):
+                # A figure gets a ground; nothing else differs from what is stored.
+                if svg := kept.get("data", {}).pop("image/svg+xml", None):
+                    start, white = svg.split("<svg ", 1)
+                    white = f'{start}<svg style="background: white" {white}'
+                    assert shown.data.pop("image/svg+xml") == white
             assert twin.outputs == cell.outputs
             assert twin.source.endswith(cell.source)
             tags = set(cell.metadata.get("tags", []))
@@ -237,5 +241,5 @@ def test_the_edition_is_the_same_each_time(tmp_path):
     for folder in ("one", "two"):
         colab.Edition(NAME, HASH).write(tmp_path / folder)
     one, two = (sorted((tmp_path / n).iterdir()) for n in ("one", "two"))
-    assert [p.name for p in one] == ["README.md", *(p.name for p in NOTEBOOKS)]
+    assert [p.name for p in one] == sorted(["README.md", *(p.name for p in NOTEBOOKS)])
     assert [p.read_bytes() for p in one] == [p.read_bytes() for p in two]
