@@ -202,7 +202,7 @@ def test_notebooks_are_chosen_by_how_their_names_start(monkeypatch, tmp_path):
 
 
 def git(folder, *arguments):
-    who = ("-c", "user.name=t", "-c", "user.email=t@t")
+    who = ("-c", "user.name=t", "-c", "user.email=t@t", "-c", "commit.gpgSign=false")
     command = ["git", "-C", folder, *who, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return done.stdout.strip()

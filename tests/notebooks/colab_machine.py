@@ -94,7 +94,8 @@ def pack(name, folder):
 
 def commit(folder, message):
     """Commit all of a folder, and return the commit."""
-    git = ["git", "-C", str(folder), "-c", "user.name=t", "-c", "user.email=t@t"]
+    who = ("user.name=t", "user.email=t@t", "commit.gpgSign=false")
+    git = ["git", "-C", str(folder), *(x for w in who for x in ("-c", w))]
     settings = environment()
     for command in (["add", "-A"], ["commit", "-q", "--allow-empty", "-m", message]):
         subprocess.run([*git, *command], check=True, env=settings)
