@@ -6,6 +6,8 @@ theme; the other colours are told apart by the colour-blind and read on both gro
 The same data gives the same bytes, so that a test can compare a figure.
 """
 
+import sys
+
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 
@@ -56,13 +58,16 @@ STYLE = {
 def use():
     """Give every figure from here on the look of the book.
 
-    In a notebook figures become SVG, without a date and with fixed ids.
+    In a notebook figures become SVG, without a date and with fixed ids. On Colab they
+    get a white ground: its dark theme would show dark ink on a dark page.
 
     >>> use()
     >>> plt.rcParams["svg.fonttype"]
     'none'
     """
     plt.rcParams.update(STYLE)
+    if "google.colab" in sys.modules:
+        plt.rcParams.update({"figure.facecolor": "white", "savefig.facecolor": "white"})
     try:
         from IPython import get_ipython
         from matplotlib_inline.backend_inline import set_matplotlib_formats

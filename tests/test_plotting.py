@@ -75,6 +75,15 @@ def test_lines_without_labels_are_refused():
         plotting.label_lines(ax)
 
 
+def test_figures_on_colab_have_a_ground(monkeypatch):
+    monkeypatch.setitem(sys.modules, "google.colab", object())
+    plotting.use()
+    assert "#ffffff" in draw() and plotting.INK in draw()
+    monkeypatch.delitem(sys.modules, "google.colab")
+    plotting.use()
+    assert "#ffffff" not in draw()
+
+
 def test_use_works_without_ipython(monkeypatch):
     monkeypatch.setitem(sys.modules, "IPython", None)
     mpl.rcParams["svg.hashsalt"] = None

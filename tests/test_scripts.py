@@ -16,6 +16,7 @@ SETUP = shutil.which("sh") and ROOT / "scripts" / "setup.sh"
 # Modules of scripts/, which tests/conftest.py puts on the path.
 import browser  # noqa: E402
 import check  # noqa: E402
+import colab  # noqa: E402
 import draw_figures  # noqa: E402
 import run_notebooks  # noqa: E402
 
@@ -195,6 +196,124 @@ def test_notebooks_are_chosen_by_how_their_names_start(monkeypatch, tmp_path):
     assert [p.name for p in run_notebooks.chosen(["02"])] == ["02_b.ipynb"]
     with pytest.raises(SystemExit, match="none starts with '7'; there are: 01_a, 02_b"):
         run_notebooks.chosen(["7"])
+
+
+# --- the Colab edition --------------------------------------------------------------
+
+
+def git(folder, *arguments):
+    who = ("-c", "user.name=t", "-c", "user.email=t@t", "-c", "commit.gpgSign=false")
+    command = ["git", "-C", folder, *who, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def clone(tmp_path, monkeypatch):
+    """A small book in a clone of a repository, all of it committed and pushed."""
+    for name in ("GITHUB_REPOSITORY", "GITHUB_SHA"):
+        monkeypatch.delenv(name, raising=False)
+    there, here = tmp_path / "there", tmp_path / "here"
+    git(tmp_path, "init", "-q", "--bare", there)
+    git(tmp_path, "init", "-q", "-b", "main", here)
+    (here / "notebooks").mkdir()
+    chapter = [
+        nbformat.v4.new_markdown_cell("# One\n\n{glue:text}`two`", id="title"),
+        nbformat.v4.new_code_cell("glue('two', 2)", id="number"),
+    ]
+    prefix = "application/papermill.record/"
+    chapter[1].outputs = [
+        nbformat.v4.new_output(
+            "display_data",
+            {prefix + "text/plain": "2"},
+            metadata={"scrapbook": {"name": "two", "mime_prefix": prefix}},
+        )
+    ]
+    made = nbformat.v4.new_notebook(cells=chapter)
+    nbformat.write(made, here / "notebooks" / "01_one.ipynb")
+    for name in ("pyproject.toml", "_config.yml"):
+        shutil.copy(ROOT / name, here)
+    (here / "book").mkdir()
+    shutil.copy(ROOT / "book" / "references.bib", here / "book")
+    (here / "_toc.yml").write_text("root: notebooks/01_one\n")
+    git(here, "add", "-A")
+    git(here, "commit", "-q", "-m", "One")
+    git(here, "remote", "add", "origin", "https://github.com/someone/book.git")
+    git(here, "push", "-q", there, "main")
+    git(here, "fetch", "-q", there, "main:refs/remotes/origin/main")
+    return here
+
+
+def write_edition(clone, capsys, *arguments):
+    """The cells of the edition's one chapter, and what was said."""
+    to = clone.parent / "edition"
+    assert colab.main([*arguments, "--to", str(to)], root=clone) == 0
+    made = nbformat.read(to / "01_one.ipynb", as_version=4)
+    return made.cells, capsys.readouterr().err
+
+
+def test_the_edition_is_of_the_repository_and_commit_of_the_folder(clone, capsys):
+    cells, said = write_edition(clone, capsys)
+    assert said == ""
+    commit = git(clone, "rev-parse", "HEAD")
+    assert f'COMMIT = "{commit}"' in cells[1].source
+    assert "git+https://github.com/someone/book@{COMMIT}" in cells[1].source
+    assert "https://someone.github.io/book/notebooks/01_one.html" in cells[0].source
+    # NumPy is there already; what lnlib needs besides is named by pyproject.toml.
+    pip = [line for line in cells[1].source.splitlines() if "%pip" in line]
+    assert len(pip) == 2 and all("--no-deps" in line for line in pip)
+    assert "array-api-compat>=" in pip[0] and "numpy" not in "".join(pip)
+    assert cells[2].source == "# One\n\n2"
+
+
+def test_a_fork_gets_its_own_edition(clone, capsys, monkeypatch):
+    monkeypatch.setenv("GITHUB_REPOSITORY", "forker/book")
+    cells, said = write_edition(clone, capsys)
+    assert "github.com/forker/book@" in cells[1].source
+    assert "no remote of this folder is forker/book" in said
+    cells, _ = write_edition(clone, capsys, "third/book")
+    assert "github.com/third/book@" in cells[1].source
+
+
+@pytest.mark.parametrize("name", ["book", "https://github.com/a/b", "a/b/c", "a b/c"])
+def test_a_bad_repository_is_refused(clone, name):
+    with pytest.raises(SystemExit, match="expected REPO to be owner/name, but got"):
+        colab.main([name], root=clone)
+
+
+def test_no_repository_and_no_commit_are_said(clone, tmp_path):
+    git(clone, "remote", "remove", "origin")
+    with pytest.raises(SystemExit, match=r"make colab REPO=owner/name.* got none"):
+        colab.main([], root=clone)
+    shutil.rmtree(clone / ".git")
+    with pytest.raises(SystemExit, match="expected the 40 digits of a commit"):
+        colab.main(["someone/book"], root=clone)
+
+
+def test_a_commit_that_readers_cannot_install_is_said(clone, capsys, monkeypatch):
+    (clone / "pyproject.toml").open("a").write("# changed\n")
+    _, said = write_edition(clone, capsys)
+    assert (
+        "changes that are not committed" in said and "before it is pushed" not in said
+    )
+    git(clone, "commit", "-q", "-a", "-m", "Two")
+    _, said = write_edition(clone, capsys)
+    assert "cannot be installed before it is pushed" in said
+    assert "not committed" not in said
+    # In a workflow the commit is one that was pushed.
+    monkeypatch.setenv("GITHUB_SHA", git(clone, "rev-parse", "HEAD"))
+    assert write_edition(clone, capsys)[1] == ""
+    _, said = write_edition(clone, capsys, "--commit", "0" * 40)
+    assert "000000000000 is not the commit of this folder" in said
+
+
+def test_what_cannot_be_rendered_is_named_and_nothing_is_written(clone, tmp_path):
+    path = clone / "notebooks" / "01_one.ipynb"
+    path.write_text(path.read_text().replace("{glue:text}", "{unheard}"))
+    to = tmp_path / "edition"
+    with pytest.raises(SystemExit, match=r"01_one.ipynb, cell title: .*role {unheard}"):
+        colab.main(["--to", str(to)], root=clone)
+    assert not to.exists()
 
 
 # --- figures, counts, browser -------------------------------------------------------

@@ -3,14 +3,22 @@
 The repository is taken from GITHUB_REPOSITORY, or from the remote `origin` where that
 is on GitHub; so a fork's buttons lead to the fork, and its pages name the fork's own
 address. Where neither is known, all this is left out rather than broken.
+
+The button for Colab opens the Colab edition of a chapter, which `make colab` writes and
+the workflow publishes before the site, on a branch of its own.
 """
 
 import os
 import re
 import subprocess
+from pathlib import Path
 
-NAME = re.compile(r"[\w.-]+/[\w.-]+")
+NAME = re.compile(r"[\w-]+/(?!\.+$)[\w.-]+", re.ASCII)
 GITHUB = re.compile(r"\bgithub\.com[:/]([\w.-]+/[\w.-]+?)(?:\.git)?/?$")
+
+GITHUB_HOME = "https://github.com/"
+COLAB = "https://colab.research.google.com"
+EDITION = "colab"  # the branch that holds the Colab edition and nothing else
 
 
 def find(root):
@@ -53,11 +61,11 @@ def configure(app, config):
         options.pop(key, None)
     known = repository is not None
     if known:
-        options["repository_url"] = f"https://github.com/{repository}"
+        options["repository_url"] = GITHUB_HOME + repository
         options["repository_branch"] = branch()
         options["path_to_docs"] = ""
         options["launch_buttons"] = {
-            "colab_url": "https://colab.research.google.com",
+            "colab_url": COLAB,
             "notebook_interface": "jupyterlab",
         }
         config.html_baseurl = pages_address(repository)
@@ -66,6 +74,25 @@ def configure(app, config):
     config.html_theme_options = options
 
 
+def colab_address(repository, page):
+    """Where Colab opens the edition of a chapter."""
+    return f"{COLAB}/github/{repository}/blob/{EDITION}/{page.split('/')[-1]}.ipynb"
+
+
+def lead_to_the_edition(app, pagename, templatename, context, doctree):
+    """The theme's button opens the notebook as it is; ours opens its Colab edition."""
+    buttons = context.get("header_buttons", [])
+    groups = [g for g in buttons if g.get("label") == "launch-buttons"]
+    home = app.config.html_theme_options.get("repository_url", "")
+    for group in groups:
+        # The edition is made of the notebooks there; no other page has one.
+        if not (Path(app.confdir) / f"{pagename}.ipynb").exists():
+            buttons.remove(group)
+        for button in group["buttons"]:
+            button["url"] = colab_address(home.removeprefix(GITHUB_HOME), pagename)
+
+
 def setup(app):
     app.connect("config-inited", configure, priority=900)
+    app.connect("html-page-context", lead_to_the_edition, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,12 +1,16 @@
 """The Sphinx extensions of the book: what they make of a page, and their errors."""
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
+import yaml
 from browsing import ROOT
+from nbformat.v4 import new_markdown_cell, new_notebook
 from sphinx.errors import ExtensionError
 
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
@@ -141,6 +145,9 @@ def test_repository_from_the_remote(tmp_path, monkeypatch, remote, expected):
 def test_repository_from_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("GITHUB_REPOSITORY", "forker/book")
     assert repository.find(tmp_path) == "forker/book"
+    for name in ("not a repository", "owner/..", "own.er/book", "a/b/c"):
+        monkeypatch.setenv("GITHUB_REPOSITORY", name)
+        assert repository.find(tmp_path) is None
     monkeypatch.setenv("GITHUB_REPOSITORY", "not a repository")
     monkeypatch.setenv("PATH", str(tmp_path))  # no git here
     assert repository.find(tmp_path) is None
@@ -184,19 +191,80 @@ def test_buttons_only_where_the_repository_is_known(tmp_path, monkeypatch):
     assert config.html_baseurl == "https://forker.github.io/book/"
 
 
-def build(folder, page):
-    """Build a book of one page with the settings of this one."""
+def build(folder, page, chapter=None):
+    """Build a book of one page, or of a page and a notebook, as this one is built."""
     config = (ROOT / "_config.yml").read_text("utf-8")
     config = config.replace("book/_ext", str(ROOT / "book" / "_ext"))
     config = config.replace("book/_static", str(ROOT / "book" / "_static"))
     config = config.replace("book/references", str(ROOT / "book" / "references"))
     (folder / "_config.yml").write_text(config, "utf-8")
-    (folder / "_toc.yml").write_text("format: jb-book\nroot: page\n", "utf-8")
+    contents = "format: jb-book\nroot: page\n"
+    if chapter:
+        contents += "chapters:\n  - file: notebooks/01_small\n"
+        (folder / "notebooks").mkdir()
+        nbformat.write(chapter, folder / "notebooks" / "01_small.ipynb")
+    (folder / "_toc.yml").write_text(contents, "utf-8")
     (folder / "page.md").write_text(page, "utf-8")
     jupyter_book = Path(sys.executable).parent / "jupyter-book"
     command = [jupyter_book, "build", folder, "-W", "-n", "-q"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("environment", "remote", "expected"),
+    [
+        ("forker/book", "https://github.com/someone/book.git", "forker/book"),
+        (None, "https://github.com/someone/book.git", "someone/book"),
+        (None, "git@github.com:forker/the.book.git", "forker/the.book"),
+        (None, None, None),
+    ],
+)
+def test_the_button_leads_to_the_edition_of_this_repository(
+    tmp_path, monkeypatch, environment, remote, expected
+):
+    monkeypatch.delenv("GITHUB_REPOSITORY", raising=False)
+    if environment:
+        monkeypatch.setenv("GITHUB_REPOSITORY", environment)
+    if remote:
+        subprocess.run(["git", "init", "-q", tmp_path], check=True)
+        command = ["git", "-C", tmp_path, "remote", "add", "origin", remote]
+        subprocess.run(command, check=True)
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    cells = [new_markdown_cell("# A chapter", id="title")]
+    chapter = new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    status, said = build(tmp_path, "# A page\n\nWith words.\n", chapter)
+    assert status == 0, said
+    html = tmp_path / "_build" / "html"
+    links = re.findall(
+        r'href="(https://colab[^"]*)"', (html / "notebooks/01_small.html").read_text()
+    )
+    where = f"https://colab.research.google.com/github/{expected}/blob/colab/"
+    assert links == ([f"{where}01_small.ipynb"] if expected else [])
+    # A page that is no notebook has no edition, and without a repository nothing has.
+    page = (html / "page.html").read_text()
+    assert "colab.research" not in page and "fa-rocket" not in page
+    if not expected:
+        assert "fa-rocket" not in (html / "notebooks/01_small.html").read_text()
+
+
+def test_the_workflow_publishes_what_the_button_leads_to():
+    text = (ROOT / ".github" / "workflows" / "book.yml").read_text("utf-8")
+    jobs = yaml.safe_load(text)["jobs"]
+    test = [step.get("run", "") for step in jobs["test"]["steps"]]
+    # Building the site clears _build, so the edition is written after it.
+    assert test.index("make test") < test.index("make colab")
+    kept = [s["with"] for s in jobs["test"]["steps"] if "upload-artifact@" in str(s)]
+    assert kept[0]["name"] == "colab" and kept[0]["path"] == "_build/colab"
+    publish = jobs["publish"]
+    assert publish["permissions"]["contents"] == "write"
+    fetch, push, deploy = publish["steps"]
+    assert fetch["with"]["name"] == "colab"
+    assert fetch["with"]["path"] == push["working-directory"]
+    # What is pushed to is the branch that the button names, and before the site.
+    assert push["run"].split()[-1] == repository.EDITION
+    assert f"--initial-branch {repository.EDITION}\n" in push["run"]
+    assert "deploy-pages" in deploy["uses"]
 
 
 def test_the_build_fails_for_a_number_that_no_cell_computed(tmp_path):

@@ -1,11 +1,13 @@
 """The built site: complete, offline, readable and usable by everybody."""
 
 import functools
+import re
 
 import checks
 import pytest
 import yaml
 from browsing import ROOT, SITE, opened, visit_page
+from plain_markdown import Book
 
 PAGES = sorted(
     p.relative_to(SITE).as_posix()
@@ -43,6 +45,24 @@ def test_every_notebook_is_a_chapter(site):
         name = notebook.relative_to(ROOT).with_suffix("").as_posix()
         assert name in listed, f"{name} is missing from _toc.yml"
         assert f"{name}.html" in PAGES
+
+
+NUMBERED = {  # how the site writes the number of what has this label
+    "equations": r'id="equation-{}"[^>]*>\s*<span class="eqno">\((\d+)\)',
+    "figures": r'id="{}">.*?caption-number">Fig\. (\d+) ',
+    "exercises": r'id="{}">.*?caption-number">Exercise (\d+) ',
+}
+
+
+@pytest.mark.parametrize("kind", NUMBERED)
+def test_the_colab_edition_has_the_numbers_of_the_site(site, kind):
+    book = Book.read(ROOT, "https://example.org/", "https://example.org/")
+    html = "\n".join((site / path).read_text("utf-8") for path in CHAPTERS)
+    numbers = getattr(book, kind)
+    assert numbers
+    for label, number in numbers.items():
+        form = NUMBERED[kind].format(re.escape(label))
+        assert re.search(form, html, re.S)[1] == str(number), label
 
 
 @pytest.mark.parametrize(
