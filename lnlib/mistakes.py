@@ -154,7 +154,9 @@ def combined(*functions):
                 f"{both[0]!r}"
             )
         replacements.update(parts)
-    return _assembled(replacements)
+    norm = _assembled(replacements)
+    norm.__name__ = " + ".join(f.__name__ for f in functions) or "layer_norm"
+    return norm
 
 
 # ---------------------------------------------------------------- the variance
