@@ -1,6 +1,6 @@
 """Layer norms that are none: mistakes that were published, each of them runnable.
 
-Layer norm is put together here from six parts, and a mistake takes the place of one
+Layer norm is put together here from seven parts, and a mistake takes the place of one
 of them. Its source shows that part alone; its name is a whole layer norm with the
 signature of `lnlib.layer_norm`, for the arrays of NumPy, PyTorch, JAX and CuPy. It
 takes what `lnlib.layer_norm` takes, returns an array of the shape and dtype of input,
@@ -9,6 +9,7 @@ and raises what `lnlib.layer_norm` raises.
 The parts, in the order in which they are used, and what is right:
 
 - `precision(x)`: x in the dtype to compute in; at least float32.
+- `epsilon(x, eps)`: eps as it is used, a float.
 - `axes(ndim, row)`: the axes to take the statistics over; those of the row.
 - `center(x, axes)`: x without its mean.
 - `variance(x, centred, axes)`: the mean square of what is centred.
@@ -47,12 +48,16 @@ def _precision(x):
     return functional._at_least_float32(_namespace(input=x), x, "layer_norm")
 
 
+def _epsilon(x, eps):
+    return float(eps)
+
+
 def _axes(ndim, row):
     return row
 
 
 def _center(x, axes):
-    return functional._centred(_namespace(input=x), x, axes)[0]
+    return x - _mean(_namespace(input=x), x, axes)
 
 
 def _variance(x, centred, axes):
@@ -69,6 +74,7 @@ def _affine(normalized, x, weight, bias):
 
 _PARTS = {
     "precision": _precision,
+    "epsilon": _epsilon,
     "axes": _axes,
     "center": _center,
     "variance": _variance,
@@ -89,9 +95,9 @@ def _assembled(replacements):
         def normalized(x):
             centred = parts["center"](x, axes)
             variance = parts["variance"](x, centred, axes)
-            return parts["rescale"](centred, variance, float(eps))
+            return parts["rescale"](centred, variance, epsilon)
 
-        x = parts["precision"](input)
+        x, epsilon = parts["precision"](input), parts["epsilon"](input, eps)
         # Absent parameters are numbers here, so that each part need not ask.
         gain, shift = (
             absent if p is None else xp.astype(p, x.dtype, copy=False)
@@ -246,17 +252,15 @@ def root_upside_down(centred, variance, eps):
     return centred * _sqrt(variance + eps)
 
 
-@_instead_of("rescale")
-def eps_lost_in_half(centred, variance, eps):
-    """variance + eps is rounded to float16, where an eps of 1e-12 is 0.
+@_instead_of("epsilon")
+def eps_lost_in_half(x, eps):
+    """eps is rounded to the dtype of the input; in float16 1e-12 is 0.
 
     >>> import numpy as np
-    >>> eps_lost_in_half(np.ones((1, 2)), (2,), eps=1e-12)
-    array([[nan, nan]])
+    >>> eps_lost_in_half(np.ones((1, 2), np.float16), (2,), eps=1e-12)
+    array([[nan, nan]], dtype=float16)
     """
-    xp = _namespace(input=centred)
-    total = xp.astype(xp.astype(variance + eps, xp.float16), centred.dtype)
-    return centred / _sqrt(total)
+    return float(_namespace(input=x).asarray(eps, dtype=x.dtype))
 
 
 # ---------------------------------------------------------------- the axes
@@ -408,6 +412,17 @@ def low_precision_statistics(x):
     [[0.0, 0.0]]
     """
     return x
+
+
+def _low_precision_center(x, axes):
+    wide = _center(x, axes)
+    return functional._at_least_float32(_namespace(input=x), wide, "layer_norm")
+
+
+# As where a library computes a deviation in float32 inside, but the mean is rounded.
+_low_precision_mean = _assembled(
+    {**low_precision_statistics.parts, "center": _low_precision_center}
+)
 
 
 # ---------------------------------------------------------------- the gradient
@@ -873,8 +888,8 @@ MISTAKES = (
         eps_lost_in_half,
         "forward",
         "digits",
-        "It rounds σ² + ε to float16, in which an ε below 3e-8 is 0: padding, a row "
-        "of equal numbers, becomes NaN.",
+        "It rounds ε to float16, in which less than 3e-8 is 0: padding, a row of "
+        "equal numbers, becomes NaN.",
         (
             _github(
                 "pytorch/pytorch", 41527, "layer_norm returns nan for fp16 all 0 tensor"
@@ -895,7 +910,7 @@ MISTAKES = (
             ),
             "share of NaN in y in float16, a row of equal numbers and eps 1e-12",
         ),
-        "Keep variance and ε in float32 until the root is taken.",
+        "Keep ε, and what it is added to, in float32 until the root is taken.",
     ),
     Mistake(
         statistics_over_sequence,
@@ -1134,6 +1149,7 @@ MISTAKES = (
             np.array([[-1e3, 1e3, -1e3, 1e3]], np.float16),
         ),
         "Bring x to float32, compute, and round y once.",
+        variants=(_low_precision_mean,),
     ),
     Mistake(
         gradient_without_mean_terms,
