@@ -757,8 +757,7 @@ MISTAKES = (
         lambda: _forward_effect(
             bessel_correction, "relative error of y, a row of 4 numbers", _ROW
         ),
-        "Divide the sum of squares by N: x.var(unbiased=False) in torch, where "
-        "True is the default.",
+        "Divide the sum of squares by N: x.var(unbiased=False) in torch.",
     ),
     Mistake(
         one_pass_variance,

@@ -40,18 +40,20 @@ def load(words):
         raise _raised(module_name, error) from None
     except (Exception, SystemExit) as error:
         raise _raised(module_name, error) from None
+    where = module_name
     for part in name.split("."):
         try:
             found = getattr(found, part)
         except AttributeError:
-            where = module_name if part == name.partition(".")[0] else name
             raise UsageError(f"found no {part!r} in {where}") from None
+        except Exception as error:  # a name that is made when it is asked for
+            raise _raised(f"{where}:{part}", error) from None
+        where += (":" if where == module_name else ".") + part
     return found
 
 
 def _raised(module_name, error):
     """The error of a module, with the line of it where it happened."""
-    # Reading the file again is not needed: the traceback knows name and line.
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
