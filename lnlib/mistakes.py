@@ -83,30 +83,35 @@ _PARTS = {
 }
 
 
+def _compute(parts, input, row, weight, bias, eps):
+    """Layer norm over the axes `row`, put together from parts."""
+    xp = _namespace(input=input)
+    axes = parts["axes"](len(input.shape), row)
+    x, epsilon = parts["precision"](input), parts["epsilon"](input, eps)
+
+    def normalized(x):
+        centred = parts["center"](x, axes)
+        variance = parts["variance"](x, centred, axes)
+        return parts["rescale"](centred, variance, epsilon)
+
+    # Absent parameters are numbers here, so that each part need not ask.
+    gain, shift = (
+        absent if p is None else xp.astype(p, x.dtype, copy=False)
+        for p, absent in ((weight, 1.0), (bias, 0.0))
+    )
+    # Here 0 / 0 and overflow are what is to be seen; no warning besides.
+    with np.errstate(all="ignore"):
+        y = parts["affine"](normalized, x, gain, shift)
+    return xp.astype(y, input.dtype, copy=False)
+
+
 def _assembled(replacements):
     """The layer norm that has some of the parts above replaced."""
     parts = {**_PARTS, **replacements}
 
     def norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
         row = functional.check_layer_norm(input, normalized_shape, weight, bias, eps)
-        xp = _namespace(input=input)
-        axes = parts["axes"](len(input.shape), row)
-
-        def normalized(x):
-            centred = parts["center"](x, axes)
-            variance = parts["variance"](x, centred, axes)
-            return parts["rescale"](centred, variance, epsilon)
-
-        x, epsilon = parts["precision"](input), parts["epsilon"](input, eps)
-        # Absent parameters are numbers here, so that each part need not ask.
-        gain, shift = (
-            absent if p is None else xp.astype(p, x.dtype, copy=False)
-            for p, absent in ((weight, 1.0), (bias, 0.0))
-        )
-        # Here 0 / 0 and overflow are what is to be seen; no warning besides.
-        with np.errstate(all="ignore"):
-            y = parts["affine"](normalized, x, gain, shift)
-        return xp.astype(y, input.dtype, copy=False)
+        return _compute(parts, input, row, weight, bias, eps)
 
     norm.__signature__ = inspect.signature(functional.layer_norm)
     norm.parts = dict(replacements)
@@ -368,6 +373,17 @@ def bias_before_gain(normalized, x, weight, bias):
     array([[0., 6.]])
     """
     return (normalized(x) + bias) * weight
+
+
+@_instead_of("affine")
+def bias_missing(normalized, x, weight, bias):
+    """The bias is dropped.
+
+    >>> import numpy as np
+    >>> bias_missing(np.array([[0.0, 2.0]]), (2,), bias=np.ones(2), eps=0.0)
+    array([[-1.,  1.]])
+    """
+    return normalized(x) * weight
 
 
 @_instead_of("affine")
@@ -1074,6 +1090,29 @@ MISTAKES = (
             _BIAS,
         ),
         "Multiply by the gain, then add the bias.",
+    ),
+    Mistake(
+        bias_missing,
+        "forward",
+        "definition",
+        "It has no bias, so a bias that was trained is lost.",
+        (
+            _github("huggingface/transformers", 2253, "bias weights not used in T5"),
+            _github(
+                "google-research/text-to-text-transfer-transformer",
+                613,
+                "layer normalization (on purpose, and called layer norm)",
+            ),
+        ),
+        lambda: _forward_effect(
+            bias_missing,
+            "relative error of y, gain (1, 2, 0.5, 1) and bias (0.5, 0, -0.5, 1)",
+            _ROW,
+            4,
+            _GAIN,
+            _BIAS,
+        ),
+        "Add the bias, or say that there is none.",
     ),
     Mistake(
         scalar_gain,

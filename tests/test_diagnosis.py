@@ -133,6 +133,11 @@ def test_names_four_at_once_in_a_module_with_parameters_of_one_number():
     assert found(diagnose(LayerNormalization, dtypes=["float64", "float32"])) == four
 
 
+def test_torch_s_rms_norm_is_what_it_is():
+    two = {"no_centring", "bias_missing"}
+    assert found(diagnose(torch.nn.RMSNorm, dtypes=["float64"])) == two
+
+
 def test_a_definition_and_digits_at_once():
     def labml(x, row, weight, bias, eps):
         mean = x.mean(-1, keepdims=True)

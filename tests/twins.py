@@ -116,6 +116,10 @@ def bias_before_gain(x, row, weight, bias, eps):
     return _affine(y, weight, None)
 
 
+def bias_missing(x, row, weight, bias, eps):
+    return _norm(x, _row(row), weight, None, eps)
+
+
 def scalar_gain(x, row, weight, bias, eps):
     weight = None if weight is None else weight.flat[0]
     bias = None if bias is None else bias.flat[0]
@@ -171,6 +175,7 @@ FORWARD = {
         no_centring,
         affine_first,
         bias_before_gain,
+        bias_missing,
         scalar_gain,
         swapped_gain_and_bias,
         low_precision_statistics,
