@@ -792,6 +792,21 @@ def test_arrays_are_found_out():
     assert diagnose(neither, dtypes=["float64"]).arrays == "torch"
 
 
+def test_code_that_names_numpy_is_given_numpy_though_tensors_would_do():
+    def norm(x, row, weight, bias, eps):
+        axes = tuple(range(-len(row), 0))
+        # The deviation of the row in NumPy, and of a sample in torch.
+        y = x - x.mean(axes, keepdims=True)
+        y = y / (np.square(x.std(axes, keepdims=True)) + eps) ** 0.5
+        y = y if weight is None else y * weight
+        return y if bias is None else y + bias
+
+    report = diagnose(norm, dtypes=["float64"])
+    assert report.arrays == "numpy" and report.ok
+    report = diagnose(norm, dtypes=["float64"], arrays="torch")
+    assert found(report) == {"bessel_correction"}
+
+
 def test_only_dtypes_that_are_asked_for():
     report = diagnose(lnlib.layer_norm, dtypes=(torch.float32, np.float64))
     assert report.dtypes == ("float64", "float32")
