@@ -797,7 +797,7 @@ def test_code_that_names_numpy_is_given_numpy_though_tensors_would_do():
         axes = tuple(range(-len(row), 0))
         # The deviation of the row in NumPy, and of a sample in torch.
         y = x - x.mean(axes, keepdims=True)
-        y = y / (np.square(x.std(axes, keepdims=True)) + eps) ** 0.5
+        y = y / (x.std(axes, keepdims=True) ** 2 + eps) ** float(np.float64(0.5))
         y = y if weight is None else y * weight
         return y if bias is None else y + bias
 
