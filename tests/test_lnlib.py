@@ -24,6 +24,18 @@ def test_import_brings_in_no_heavy_package():
     assert loaded == "[]"
 
 
+def test_neither_do_mistakes_and_diagnosis():
+    heavy = ["torch", "jax", "matplotlib", "sklearn", "scipy", "numba", "IPython"]
+    code = "import sys, lnlib; lnlib.mistakes; lnlib.diagnosis; lnlib.diagnose;"
+    code += f"print([m for m in {heavy} if m in sys.modules], end='')"
+    assert run(code) == "[]"
+
+
+def test_diagnose_is_a_function_whatever_was_imported_first():
+    code = "import lnlib.diagnosis, lnlib; from lnlib.diagnosis import Report;"
+    assert run(code + "print(callable(lnlib.diagnose))") == "True"
+
+
 def test_normalizing_a_numpy_array_does_not_import_torch():
     code = "import sys, numpy as np, lnlib; lnlib.layer_norm(np.ones((2, 3)), 3);"
     assert run(code + "print('torch' in sys.modules)") == "False"
@@ -39,7 +51,9 @@ def test_import_takes_under_a_fifth_of_a_second():
 def test_submodules_come_on_first_use():
     code = "import sys, lnlib; lnlib.nn.LayerNorm(3); print('torch' in sys.modules)"
     assert run(code) == "True"
-    assert {"nn", "lab", "pages", "plotting", "layer_norm"} <= set(dir(lnlib))
+    assert {"nn", "lab", "pages", "mistakes", "diagnose", "layer_norm"} <= set(
+        dir(lnlib)
+    )
 
 
 def test_unknown_name_is_an_attribute_error():
