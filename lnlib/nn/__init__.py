@@ -17,6 +17,29 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from None
 
+from lnlib.nn.channels import (
+    BatchNorm1d,
+    BatchNorm2d,
+    GroupNorm,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    batch_norm,
+    group_norm,
+    instance_norm,
+)
 from lnlib.nn.norms import LayerNorm, RMSNorm, layer_norm, rms_norm
 
-__all__ = ["LayerNorm", "RMSNorm", "layer_norm", "rms_norm"]
+__all__ = [
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "GroupNorm",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "LayerNorm",
+    "RMSNorm",
+    "batch_norm",
+    "group_norm",
+    "instance_norm",
+    "layer_norm",
+    "rms_norm",
+]
