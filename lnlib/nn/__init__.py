@@ -9,7 +9,7 @@ Sequential(
 """
 
 try:
-    import torch  # noqa: F401  (only to say in plain words that it is missing)
+    import torch.fx
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         "lnlib.nn needs PyTorch, which is not installed; "
@@ -43,3 +43,7 @@ __all__ = [
     "layer_norm",
     "rms_norm",
 ]
+
+# torch.fx looks for a function by the name it is called by: here `lnlib.nn.layer_norm`.
+for _name in ("batch_norm", "group_norm", "instance_norm", "layer_norm", "rms_norm"):
+    torch.fx.wrap(_name)
