@@ -906,7 +906,7 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
             num_groups is not an int, eps is not a number.
         ValueError: eps is negative or NaN.
 
-    Source: Wu and He 2018, arXiv:1803.08494, equations 1, 2 and 7.
+    Source: Wu and He 2018, arXiv:1803.08494, section 3.
 
     >>> import numpy as np
     >>> x = np.array([[1.0, 2.0, 3.0, 6.0, 10.0, 20.0, 30.0, 60.0]])  # one example

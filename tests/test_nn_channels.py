@@ -321,6 +321,27 @@ def test_in_evaluation_the_gradient_is_that_of_a_scale_and_a_shift(norm, dtype, 
             assert error(numbers(a), numbers(c)) <= ROUNDINGS[dtype] * UNIT[dtype]
 
 
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda x: x.contiguous(memory_format=torch.channels_last),
+        lambda x: x.transpose(2, 3),
+        lambda x: x[:1].expand(3, 4, 4, 5),
+        lambda x: x[:, :, 0, 0],
+    ],
+)
+def test_evaluation_of_inputs_that_are_not_contiguous(norm, view):
+    x = view(torch.randn(4, 4, 4, 5))
+    mean, variance = torch.randn(4), torch.rand(4) + 0.1
+    ours, theirs = (
+        getattr(library, f"{norm}_norm")(x, mean, variance, None, None, False)
+        for library in (lnlib.nn, F)
+    )
+    torch.testing.assert_close(ours, theirs)
+    assert ours.stride() == theirs.stride()
+
+
 def test_training_between_evaluation_and_its_backward():
     norm = lnlib.nn.BatchNorm1d(4).double().eval()
     x = torch.randn(3, 4, dtype=torch.float64, requires_grad=True)
@@ -701,6 +722,11 @@ def test_what_torch_lets_through_is_refused():
         for eps in (-1e-5, float("nan")):
             with pytest.raises(ValueError, match="eps"):
                 call(eps)
+    mean, variance = torch.zeros(4), torch.ones(4)
+    for norm in (lnlib.nn.batch_norm, lnlib.nn.instance_norm):
+        with pytest.raises(ValueError, match="eps"):
+            norm(X, mean, variance, None, None, True, 0.1, float("nan"))
+    assert (mean == 0).all() and (variance == 1).all()  # torch was asked, of copies
     with pytest.raises(RuntimeError, match=r"expected shape \[4\]"):
         lnlib.nn.batch_norm(X, None, None, torch.ones(1, 4), training=True)
 

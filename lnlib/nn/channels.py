@@ -175,7 +175,7 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
         ValueError: there is one number in all, in torch's words; or eps is negative
             or NaN. (There torch computes on.)
 
-    Source: Wu and He 2018, arXiv:1803.08494, equations 1, 2 and 7.
+    Source: Wu and He 2018, arXiv:1803.08494, section 3.
 
     >>> import torch
     >>> x = torch.tensor([[1.0, 2.0, 3.0, 6.0, 10.0, 20.0, 30.0, 60.0]])
@@ -460,7 +460,7 @@ class GroupNorm(torch.nn.GroupNorm):
         RuntimeError, NotImplementedError, TypeError, ValueError: when it is called,
             as `lnlib.nn.group_norm`.
 
-    Source: Wu and He 2018, arXiv:1803.08494, equations 1, 2 and 7.
+    Source: Wu and He 2018, arXiv:1803.08494, section 3.
 
     >>> import torch
     >>> norm = GroupNorm(2, 8)
