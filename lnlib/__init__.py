@@ -11,8 +11,9 @@ Three forms of one formula, from the ground up:
 - `lnlib.loops`: one number at a time, on lists of floats;
 - `lnlib.functional`: vectorized, for the arrays of NumPy, PyTorch, JAX or CuPy
   (its functions are also names of this package);
-- `lnlib.nn`: modules that take the place of `torch.nn.LayerNorm` and
-  `torch.nn.RMSNorm`. Torch is imported only when `lnlib.nn` is used.
+- `lnlib.nn`: modules that take the place of torch's: `LayerNorm`, `RMSNorm`,
+  `BatchNorm1d` and `BatchNorm2d`, `InstanceNorm1d` and `InstanceNorm2d`,
+  `GroupNorm`. Torch is imported only when `lnlib.nn` is used.
 
 And for layer norms that others wrote: `lnlib.mistakes`, the mistakes that were
 published, and `lnlib.diagnose`, which finds them.
@@ -23,6 +24,15 @@ import importlib
 from lnlib import functional, loops
 from lnlib.errors import DtypeError, ShapeError
 from lnlib.functional import (
+    batch_norm,
+    batch_norm_backward,
+    batch_norm_forward,
+    group_norm,
+    group_norm_backward,
+    group_norm_forward,
+    instance_norm,
+    instance_norm_backward,
+    instance_norm_forward,
     layer_norm,
     layer_norm_backward,
     layer_norm_forward,
@@ -32,6 +42,10 @@ from lnlib.functional import (
     rms_norm_forward,
     standardize,
     standardize_backward,
+    updated_running_statistics,
+    weight_norm,
+    weight_norm_backward,
+    weight_norm_forward,
 )
 
 __version__ = "0.1.0"
@@ -39,8 +53,17 @@ __version__ = "0.1.0"
 __all__ = [
     "DtypeError",
     "ShapeError",
+    "batch_norm",
+    "batch_norm_backward",
+    "batch_norm_forward",
     "diagnose",
     "functional",
+    "group_norm",
+    "group_norm_backward",
+    "group_norm_forward",
+    "instance_norm",
+    "instance_norm_backward",
+    "instance_norm_forward",
     "layer_norm",
     "layer_norm_backward",
     "layer_norm_forward",
@@ -53,6 +76,10 @@ __all__ = [
     "rms_norm_forward",
     "standardize",
     "standardize_backward",
+    "updated_running_statistics",
+    "weight_norm",
+    "weight_norm_backward",
+    "weight_norm_forward",
 ]
 
 # Most need a package that `import lnlib` does not: torch, matplotlib, scikit-learn

@@ -1,14 +1,16 @@
-"""Layer norm and RMS norm of one row, one number at a time, on lists of floats.
+"""Layer norm, RMS norm and batch norm, one number at a time, on lists of floats.
 
 Nothing here is fast. It is here to be read, and to be the form that all the
 others are checked against.
 
-In every function, `x` is one row: the N numbers that are normalized together.
+In every function, `x` is one row: the N numbers that are normalized together; for
+batch norm it is a list of M rows, and the columns are normalized.
 `weight` is the gain (gamma) and `bias` the bias (beta), one number a feature;
 a missing weight stands for ones, a missing bias for zeros. Source: Ba, Kiros and
 Hinton, "Layer Normalization", arXiv:1607.06450, equations 3 and 15 to 16, with the
 epsilon that every implementation adds and the paper does not have; Zhang and
-Sennrich, "Root Mean Square Layer Normalization", arXiv:1910.07467, equation 4.
+Sennrich, "Root Mean Square Layer Normalization", arXiv:1910.07467, equation 4; Ioffe
+and Szegedy, "Batch Normalization", arXiv:1502.03167, algorithm 1.
 """
 
 import math
@@ -205,6 +207,103 @@ def rms_norm_backward(dy, x, rstd, weight=None):
     return dx, dweight
 
 
+def batch_norm(x, weight=None, bias=None, eps=1e-5):
+    """Batch norm of a list of rows, in training: each column as one row of layer norm.
+
+    Args:
+        x: the batch, a list of M rows of N floats.
+        weight: the gain, N floats; None stands for ones.
+        bias: the bias, N floats; None stands for zeros.
+        eps: added to the variance under the root; at least 0.
+
+    Returns:
+        The normalized rows, a list of M lists of N floats.
+
+    Raises:
+        TypeError: something is not a list (or tuple) of real numbers.
+        ValueError: lengths differ, or eps is negative or NaN.
+
+    >>> [round(y, 4) for [y] in batch_norm([[1.0], [2.0], [3.0], [6.0]])]
+    [-1.069, -0.5345, 0.0, 1.6036]
+    """
+    y, _mean, _rstd = batch_norm_forward(x, weight, bias, eps)
+    return y
+
+
+def batch_norm_forward(x, weight=None, bias=None, eps=1e-5):
+    """Batch norm of a list of rows, with the numbers that the backward pass needs.
+
+    Args:
+        x, weight, bias, eps: as for `batch_norm`.
+
+    Returns:
+        `(y, mean, rstd)`: the normalized rows, and for each of the N columns its mean
+        and 1 / sqrt(variance + eps).
+
+    Raises:
+        TypeError, ValueError: as `batch_norm`.
+
+    >>> y, mean, rstd = batch_norm_forward([[1.0], [2.0], [3.0], [6.0]], eps=0.0)
+    >>> mean, [round(r, 4) for r in rstd]
+    ([3.0], [0.5345])
+    """
+    weight, bias = _check_batch(x, weight, bias, eps)
+    m = len(x)
+    y, mean, rstd = [], [], []
+    for column, gain, shift in zip(_columns(x), weight, bias, strict=True):
+        # One gain serves a whole column; in layer norm each number has its own.
+        y_column, mu, r = layer_norm_forward(column, [gain] * m, [shift] * m, eps)
+        y.append(y_column)
+        mean.append(mu)
+        rstd.append(r)
+    return _columns(y), mean, rstd
+
+
+def batch_norm_backward(dy, x, mean, rstd, weight=None):
+    """The gradients of batch norm in training.
+
+    Args:
+        dy: the gradient of the loss with respect to y, M rows of N floats.
+        x: the rows that went in, M rows of N floats.
+        mean, rstd: N floats each, from `batch_norm_forward`.
+        weight: the gain, N floats; None stands for ones.
+
+    Returns:
+        `(dx, dweight, dbias)`: M rows of N floats, N floats, N floats.
+
+    Raises:
+        TypeError: something is not a list (or tuple) of real numbers.
+        ValueError: lengths differ.
+
+    >>> x, dy = [[1.0], [2.0], [3.0], [6.0]], [[1.0], [0.0], [0.0], [0.0]]
+    >>> y, mean, rstd = batch_norm_forward(x, eps=0.0)
+    >>> dx, dweight, dbias = batch_norm_backward(dy, x, mean, rstd)
+    >>> [round(d, 4) for [d] in dx], dbias
+    ([0.2482, -0.21, -0.1336, 0.0955], [1.0])
+    """
+    weight, _ = _check_batch(x, weight, None, 0.0)
+    _check_rows("dy", dy)
+    if [len(row) for row in dy] != [len(row) for row in x]:
+        raise ValueError(
+            f"Expected dy to have as many rows as x, {len(x)}, of as many numbers, but "
+            f"got rows of {[len(row) for row in dy]}"
+        )
+    _check_list("mean", mean, len(weight))
+    _check_list("rstd", rstd, len(weight))
+    m = len(x)
+    dx, dweight, dbias = [], [], []
+    for i, (dy_column, column) in enumerate(
+        zip(_columns(dy), _columns(x), strict=True)
+    ):
+        dx_column, by_gain, by_bias = layer_norm_backward(
+            dy_column, column, mean[i], rstd[i], [weight[i]] * m
+        )
+        dx.append(dx_column)
+        dweight.append(sum(by_gain))  # one gain for the column
+        dbias.append(sum(by_bias))
+    return _columns(dx), dweight, dbias
+
+
 def _mean(numbers):
     total = 0.0
     for number in numbers:
@@ -216,6 +315,30 @@ def _reciprocal(number):
     # Python raises where IEEE 754 says infinity. With infinity, a constant row at
     # eps = 0 becomes 0 * inf = NaN, as it does in every array library.
     return 1.0 / number if number else math.inf
+
+
+def _columns(rows):
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def _check_batch(x, weight, bias, eps):
+    _check_rows("x", x)
+    return _check_row(x[0] if x else [], weight, bias, eps)
+
+
+def _check_rows(name, rows):
+    if not isinstance(rows, (list, tuple)):
+        raise TypeError(
+            f"Expected {name} to be a list of rows, but got {type(rows).__name__}; "
+            "for arrays use lnlib.functional"
+        )
+    for row in rows:
+        _check_list(f"each row of {name}", row)
+    if len({len(row) for row in rows}) > 1:
+        raise ValueError(
+            f"Expected the rows of {name} to be of one length, but got lengths "
+            f"{[len(row) for row in rows]}"
+        )
 
 
 def _check_row(x, weight, bias, eps):

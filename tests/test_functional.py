@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from oracle import error, forward, gradients
+from oracle import channel_norm, error, forward, gradients, labels, running
 
 import lnlib
 from lnlib import functional, loops
@@ -402,6 +402,405 @@ def test_the_default_epsilon_of_rms_norm():
     np.testing.assert_allclose(lnlib.rms_norm(x, 4), expected, rtol=1e-6)
 
 
+# ------------------------------------------------------------ one gain a channel
+
+NORMS = ("batch", "instance", "group")
+
+batches = hnp.arrays(
+    np.float64,
+    st.tuples(st.integers(1, 3), st.sampled_from([2, 4]), st.integers(2, 5)),
+    elements=st.floats(-100, 100, width=32),
+)
+
+
+def channels(norm, x, weight=None, bias=None, dy=None, eps=1e-5):
+    """y, and dx, dweight, dbias if there is a dy, of one of the three; two groups."""
+    if norm == "batch":
+        y, *statistics = lnlib.batch_norm_forward(
+            x, None, None, weight, bias, True, eps
+        )
+        backward = (dy, x, *statistics, True, weight)
+    elif norm == "instance":
+        y, *statistics = lnlib.instance_norm_forward(
+            x, None, None, weight, bias, eps=eps
+        )
+        backward = (dy, x, *statistics, weight)
+    else:
+        y, *statistics = lnlib.group_norm_forward(x, 2, weight, bias, eps)
+        backward = (dy, x, 2, *statistics, weight)
+    if dy is None:
+        return y
+    return (y, *getattr(lnlib, f"{norm}_norm_backward")(*backward))
+
+
+@given(batches)
+def test_group_norm_of_one_group_is_layer_norm(x):
+    y = lnlib.group_norm(x, 1)
+    np.testing.assert_allclose(y, lnlib.layer_norm(x, x.shape[1:]), atol=1e-12)
+
+
+@given(batches)
+def test_group_norm_of_as_many_groups_as_channels_is_instance_norm(x):
+    y = lnlib.group_norm(x, x.shape[1])
+    np.testing.assert_allclose(y, lnlib.instance_norm(x), atol=1e-12)
+
+
+@given(batches)
+def test_batch_norm_of_one_example_is_instance_norm(x):
+    y = lnlib.batch_norm(x[:1], training=True)
+    np.testing.assert_allclose(y, lnlib.instance_norm(x[:1]), atol=1e-12)
+
+
+@given(rows)
+def test_batch_norm_of_the_transposed_matrix_is_layer_norm(x):
+    y = lnlib.batch_norm(x.T, training=True)
+    np.testing.assert_allclose(y.T, lnlib.layer_norm(x, x.shape[1]), atol=1e-10)
+
+
+@given(batches, st.integers(0, 2**32 - 1))
+def test_batch_norm_does_not_know_the_order_of_the_examples(x, seed):
+    order = np.random.default_rng(seed).permutation(len(x))
+    y = lnlib.batch_norm(x, training=True)
+    permuted = lnlib.batch_norm(x[order], training=True)
+    np.testing.assert_allclose(permuted, y[order], atol=1e-9)
+
+
+@given(rows)
+def test_batch_norm_is_that_of_the_loops(x):
+    x = np.concatenate([x, x[:1] + 1])
+    weight, bias, dy = x[0], x[-1], x[::-1] + 1
+    y, mean, rstd = loops.batch_norm_forward(x.tolist(), weight.tolist(), bias.tolist())
+    slow = (
+        y,
+        *loops.batch_norm_backward(
+            dy.tolist(), x.tolist(), mean, rstd, weight.tolist()
+        ),
+    )
+    fast = channels("batch", x, weight, bias, dy)
+    for a, b in zip(fast, slow, strict=True):
+        scale = 1 + abs(np.asarray(b)).max() + abs(dy).max() * abs(weight).max() * 400
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-10 * scale)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("shape", [(5, 8), (3, 4, 6), (2, 4, 3, 5), (1, 4, 6)])
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("eps", [1e-5, 0.3])
+def test_channel_norms_are_those_of_the_oracle(rng, norm, shape, affine, eps):
+    if norm == "instance":
+        shape = (*shape, 4)
+    x, dy = rng.normal(size=(2, *shape))
+    weight, bias = rng.normal(size=(2, shape[1])) if affine else (None, None)
+    ours = channels(norm, x, weight, bias, dy, eps)
+    truth = channel_norm(dy, x, labels(shape, norm, 2), weight, bias, eps)
+    for a, b in zip(ours, truth, strict=True):
+        assert error(a, b) < 16 * EPS64
+
+
+@pytest.mark.parametrize("norm", [*NORMS, "evaluation", "weight"])
+def test_channel_gradients_are_central_differences(rng, norm):
+    h = 1e-6
+    x, dy = rng.normal(size=(2, 2, 4, 3))
+    arguments = [x, *rng.normal(size=(2, 4))]
+    fixed = rng.normal(size=4), rng.random(4) + 0.5
+    if norm == "weight":
+        arguments = [x, rng.normal(size=(1, 4, 1))]
+        _, norms = lnlib.weight_norm_forward(*arguments, 1)
+        ours = lnlib.weight_norm_backward(dy, *arguments, norms, 1)
+    elif norm == "evaluation":
+        _, mean, rstd = lnlib.batch_norm_forward(x, *fixed, *arguments[1:])
+        ours = lnlib.batch_norm_backward(dy, x, mean, rstd, False, arguments[1])
+        again = lnlib.instance_norm_backward(dy, x, mean, rstd, arguments[1], False)
+        for a, b in zip(ours, again, strict=True):
+            np.testing.assert_array_equal(a, b)
+    else:
+        ours = channels(norm, *arguments, dy)[1:]
+
+    def loss(*arguments):
+        if norm == "weight":
+            return (dy * lnlib.weight_norm(*arguments, 1)).sum()
+        if norm == "evaluation":
+            return (dy * lnlib.batch_norm(arguments[0], *fixed, *arguments[1:])).sum()
+        return (dy * channels(norm, *arguments)).sum()
+
+    for k, gradient in enumerate(ours):
+        assert gradient.shape == arguments[k].shape
+        for i in np.ndindex(gradient.shape):
+            step = np.zeros_like(gradient)
+            step[i] = h
+            up, down = (
+                loss(
+                    *[a + sign * step if j == k else a for j, a in enumerate(arguments)]
+                )
+                for sign in (1, -1)
+            )
+            assert gradient[i] == pytest.approx((up - down) / (2 * h), abs=2e-8)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("affine", [True, False])
+def test_channel_norms_are_the_same_in_every_library(rng, library, norm, affine):
+    to = LIBRARIES[library]
+    x, dy = rng.normal(size=(2, 3, 4, 5, 2)).astype(np.float32)
+    weight, bias = rng.normal(size=(2, 4)).astype(np.float32) if affine else (None,) * 2
+    w, b = (to(weight), to(bias)) if affine else (None, None)
+    ours = channels(norm, to(x), w, b, to(dy))
+    assert all(type(a) is type(to(x)) for a in ours)
+    truth = channel_norm(dy, x, labels(x.shape, norm, 2), weight, bias)
+    for a, t in zip(ours, truth, strict=True):
+        assert a.dtype == ours[0].dtype
+        assert error(to_numpy(a), t) < 8 * EPS32
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch", "jax"])
+@pytest.mark.parametrize("norm", NORMS)
+def test_channel_norms_compute_half_precision_in_float32(rng, library, norm):
+    to = LIBRARIES[library]
+    float16 = {"numpy": np.float16, "torch": torch.float16, "jax": jnp.float16}[library]
+    x, dy = (to(a, dtype=float16) for a in rng.normal(size=(2, 4, 4, 30)) * 30)
+    weight, bias = (to(a, dtype=float16) for a in rng.normal(size=(2, 4)))
+    ours = channels(norm, x, weight, bias, dy)
+    assert ours[0].dtype == ours[1].dtype == x.dtype
+    float32 = to(np.zeros(1, np.float32)).dtype
+    assert ours[2].dtype == ours[3].dtype == float32
+    wide = [to_numpy(a).astype(np.float64) for a in (dy, x, weight, bias)]
+    truth = channel_norm(*wide[:2], labels((4, 4, 30), norm, 2), *wide[2:])
+    for a, t, bound in zip(ours, truth, [2**-11] * 2 + [8 * EPS32] * 2, strict=True):
+        assert error(to_numpy(a), t) <= bound
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("mean", [0, 1e3, 1e6])
+def test_a_mean_costs_channel_norms_no_digits(rng, norm, mean):
+    x = (rng.normal(size=(16, 4, 30)) + mean).astype(np.float32)
+    dy = rng.normal(size=(16, 4, 30)).astype(np.float32)
+    ours = channels(norm, x, None, None, dy)
+    for a, t in zip(ours, channel_norm(dy, x, labels(x.shape, norm, 2)), strict=True):
+        assert error(a, t) < 5e-7
+
+
+def test_statistics_over_many_examples_keep_their_digits(rng):
+    x = (rng.random((100_003, 2)) + 1).astype(np.float32)
+    y, mean, rstd = lnlib.batch_norm_forward(x, training=True)
+    assert error(mean[0], x.astype(np.float64).mean(0)) < 2 * EPS32
+    assert error(rstd[0], (x.astype(np.float64).var(0) + 1e-5) ** -0.5) < 4 * EPS32
+    assert error(x.mean(0), x.astype(np.float64).mean(0)) > 1e-6  # NumPy's own
+    _, dweight, dbias = lnlib.batch_norm_backward(x, x, mean, rstd, True)
+    assert error(dbias, x.astype(np.float64).sum(0)) < 4 * EPS32
+    assert error(dweight, (x.astype(np.float64) * y).sum(0)) < 16 * EPS32
+
+
+def test_sums_over_any_axes(rng):
+    x = rng.integers(-9, 9, size=(3, 40, 2, 18)).astype(float)
+    for axes in [(0,), (1,), (3,), (0, 2), (1, 3), (0, 1, 2), (0, 2, 3), (-3, 3), ()]:
+        total = functional._sum(functional._namespace(x=x), x, axes)
+        np.testing.assert_array_equal(total, x.sum(axes, keepdims=True))
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_channel_norms_of_nothing(norm):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for shape in [(0, 4, 3), (3, 4, 0), (3, 0, 2), (0, 4, 0)]:
+            x = np.ones(shape)
+            y, dx, dweight, dbias = channels(norm, x, dy=x)
+            assert y.shape == dx.shape == shape
+            assert dweight.shape == dbias.shape == shape[1:2]
+            assert not dweight.any() and not dbias.any()
+
+
+def test_groups_of_one_number_are_zero():
+    x = np.array([[3.0, 8.0], [2.0, -9.0]])
+    np.testing.assert_array_equal(lnlib.group_norm(x, 2, bias=np.ones(2)), 1)
+
+
+def test_channel_norms_read_views_and_leave_them_unchanged(rng):
+    base = rng.normal(size=(4, 4, 6, 5))
+    for x in (
+        base[::2],
+        base.transpose(1, 0, 3, 2),
+        base[:, :, ::-1],
+        np.broadcast_to(base[0], (3, 4, 6, 5)),
+    ):
+        before = x.copy()
+        for norm in NORMS:
+            ours = channels(norm, x, dy=x)
+            for a, b in zip(ours, channels(norm, before, dy=before), strict=True):
+                np.testing.assert_allclose(a, b, atol=1e-12)
+        np.testing.assert_array_equal(x, before)
+
+
+def test_output_mask_of_channel_norms(rng):
+    x, dy = rng.normal(size=(2, 3, 4, 5))
+    _, *batch = lnlib.batch_norm_forward(x, training=True)
+    _, *fixed = lnlib.batch_norm_forward(x, np.zeros(4), np.ones(4))
+    _, *group = lnlib.group_norm_forward(x, 2)
+    for backward in (
+        lambda mask: lnlib.batch_norm_backward(dy, x, *batch, True, None, mask),
+        lambda mask: lnlib.batch_norm_backward(dy, x, *fixed, False, None, mask),
+        lambda mask: lnlib.group_norm_backward(dy, x, 2, *group, None, mask),
+    ):
+        whole = backward((True, True, True))
+        for k in range(3):
+            mask = tuple(i == k for i in range(3))
+            part = backward(mask)
+            assert [p is not None for p in part] == list(mask)
+            np.testing.assert_array_equal(part[k], whole[k])
+
+
+# ------------------------------------------------------------ running statistics
+
+
+@pytest.mark.parametrize("library", ["numpy", "torch", "strict"])
+@pytest.mark.parametrize("norm", ["batch", "instance"])
+def test_running_statistics_are_updated_in_place(rng, library, norm):
+    to = LIBRARIES[library]
+    x = rng.normal(size=(3, 4, 5)) + 2
+    old = rng.normal(size=4), rng.random(4)
+    truth = running(x, norm, *old, 0.3)
+    mean, variance = (to(a.copy()) for a in old)
+    if norm == "batch":
+        y = lnlib.batch_norm(to(x), mean, variance, training=True, momentum=0.3)
+        pure, mu, _ = lnlib.batch_norm_forward(to(x), training=True)
+    else:
+        y = lnlib.instance_norm(to(x), mean, variance, momentum=0.3)
+        pure, mu, _ = lnlib.instance_norm_forward(to(x))
+    np.testing.assert_array_equal(to_numpy(y), to_numpy(pure))
+    again = lnlib.updated_running_statistics(to(x), mu, to(old[0]), to(old[1]), 0.3)
+    for a, b, t in zip((mean, variance), again, truth, strict=True):
+        assert error(to_numpy(a), t) < 4 * EPS64
+        np.testing.assert_array_equal(to_numpy(a), to_numpy(b))
+
+
+def test_running_statistics_are_used_in_evaluation(rng):
+    x = rng.normal(size=(3, 4, 5))
+    mean, variance = rng.normal(size=4), rng.random(4)
+    truth = (x - mean[:, None]) / np.sqrt(variance + 1e-5)[:, None]
+    for y in (
+        lnlib.batch_norm(x, mean, variance),
+        lnlib.instance_norm(x, mean, variance, use_input_stats=False),
+    ):
+        np.testing.assert_allclose(y, truth, rtol=1e-12)
+    theirs = torch.nn.functional.batch_norm(
+        *(torch.tensor(a) for a in (x, mean, variance))
+    )
+    np.testing.assert_allclose(lnlib.batch_norm(x, mean, variance), theirs, rtol=1e-12)
+
+
+def test_arrays_that_cannot_be_written_to_are_refused_and_the_pure_way_is_open(rng):
+    import jax
+
+    x = rng.normal(size=(3, 4)).astype(np.float32)
+    locked = np.zeros(4, np.float32)
+    locked.flags.writeable = False
+    for to, zeros in ((np.asarray, locked), (jnp.asarray, jnp.zeros(4))):
+        for norm in (
+            lambda to, z: lnlib.batch_norm(to(x), z, to(z) + 1, training=True),
+            lambda to, z: lnlib.instance_norm(
+                to(x)[:, :, None].repeat(2, 2), z, to(z) + 1
+            ),
+        ):
+            with pytest.raises(TypeError, match="and then updated_running_statistics"):
+                norm(to, zeros)
+
+    @jax.jit
+    def step(x, running_mean, running_var):
+        y, mean, _ = lnlib.batch_norm_forward(x, training=True)
+        return y, lnlib.updated_running_statistics(x, mean, running_mean, running_var)
+
+    y, statistics = step(x, jnp.zeros(4), jnp.ones(4))
+    mean, variance = np.zeros(4, np.float32), np.ones(4, np.float32)
+    np.testing.assert_allclose(
+        y, lnlib.batch_norm(x, mean, variance, training=True), atol=1e-6
+    )
+    np.testing.assert_allclose(statistics, (mean, variance), atol=1e-6)
+
+
+def test_running_statistics_without_numbers_or_gradient(rng):
+    old = np.arange(4.0), np.ones(4)
+    for shape in ((0, 4), (2, 4, 0)):
+        x = np.ones(shape)
+        _, mean, _ = lnlib.batch_norm_forward(x, training=True)
+        new = lnlib.updated_running_statistics(x, mean, *old)
+        for a, b in zip(new, old, strict=True):
+            np.testing.assert_array_equal(a, b)
+            assert a is not b
+    x = torch.randn(3, 4, requires_grad=True)
+    mean, variance = torch.zeros(4), torch.ones(4)
+    lnlib.batch_norm(x, mean, variance, training=True).sum().backward()
+    assert not mean.requires_grad and not variance.requires_grad and x.grad is not None
+
+
+# ------------------------------------------------------------ weight norm
+
+
+@pytest.mark.parametrize("dim", [0, 1, 2, None])
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_weight_norm_is_its_definition(rng, dim, library):
+    to = LIBRARIES[library]
+    v, dw = rng.normal(size=(2, 4, 3, 5)).astype(np.float32)
+    axes = tuple(i for i in range(3) if i != dim)
+    length = np.sqrt((v.astype(np.longdouble) ** 2).sum(axes, keepdims=dim is not None))
+    g = rng.normal(size=length.shape).astype(np.float32)
+    w, norm = lnlib.weight_norm_forward(to(v), to(g), dim)
+    dv, dg = lnlib.weight_norm_backward(to(dw), to(v), to(g), norm, dim)
+    true_dg = (dw * v / length).sum(axes, keepdims=dim is not None)
+    true_dv = g / length * dw - g * true_dg / length**2 * v
+    for a, t in (
+        (w, g * v / length),
+        (norm, length),
+        (dv, true_dv),
+        (dg, true_dg),
+    ):
+        assert type(a) is type(to(v))
+        assert error(to_numpy(a), t) < 8 * EPS32
+
+
+@pytest.mark.parametrize("dim", [0, 1, None])
+def test_weight_norm_is_that_of_torch(dim):
+    layer = torch.nn.utils.parametrizations.weight_norm(
+        torch.nn.Conv1d(3, 4, 5, dtype=torch.float64), dim=dim
+    )
+    g, v = (p.detach() for p in layer.parametrizations.weight.parameters())
+    torch.testing.assert_close(lnlib.weight_norm(v, g, dim), layer.weight.detach())
+    dw = torch.randn_like(v)
+    layer.weight.backward(dw)
+    _, norm = lnlib.weight_norm_forward(v, g, dim)
+    dv, dg = lnlib.weight_norm_backward(dw, v, g, norm, dim)
+    torch.testing.assert_close(dg, layer.parametrizations.weight.original0.grad)
+    torch.testing.assert_close(dv, layer.parametrizations.weight.original1.grad)
+
+
+@given(rows, st.integers(0, 2**32 - 1))
+def test_the_gradient_of_a_direction_is_perpendicular_to_it(v, seed):
+    v = v[abs(v).max(-1) > 1e-3]
+    dw = np.random.default_rng(seed).normal(size=v.shape)
+    g = np.full((len(v), 1), 2.0)
+    w, norm = lnlib.weight_norm_forward(v, g)
+    np.testing.assert_allclose((w * w).sum(-1), 4, rtol=1e-12)
+    dv, _ = lnlib.weight_norm_backward(dw, v, g, norm)
+    np.testing.assert_allclose((dv * v).sum(-1), 0, atol=1e-12)
+
+
+def test_weight_norm_in_half_precision_with_a_mask_and_of_zeros(rng):
+    v, dw = rng.normal(size=(2, 6, 300)).astype(np.float16)
+    g = np.ones((6, 1), np.float32)
+    w, norm = lnlib.weight_norm_forward(v, g)
+    assert w.dtype == np.float16 and norm.dtype == np.float32
+    dv, dg = lnlib.weight_norm_backward(dw, v, g, norm)
+    assert dv.dtype == np.float16 and dg.dtype == np.float32
+    wide = v.astype(float)
+    length = np.sqrt((wide**2).sum(-1, keepdims=True))
+    assert error(w, wide / length) <= 2**-11
+    assert error(dg, (dw * wide / length).sum(-1, keepdims=True)) < 8 * EPS32
+    for mask in ((True, False), (False, True)):
+        part = lnlib.weight_norm_backward(dw, v, g, norm, output_mask=mask)
+        assert [p is not None for p in part] == list(mask)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        assert np.isnan(lnlib.weight_norm(np.zeros((1, 3)), np.ones((1, 1)))).all()
+
+
 # ------------------------------------------------------------ refusals
 
 X = np.ones((4, 8))
@@ -496,6 +895,138 @@ X = np.ones((4, 8))
             "Expected output_mask to be 2 bools, one for each gradient",
         ),
         (lambda: lnlib.layer_norm(None, 8), TypeError, "input to be an array, but got"),
+        (lambda: lnlib.batch_norm(X[0], training=True), ShapeError, "at least 2 dim"),
+        (
+            lambda: lnlib.batch_norm(X[:1], training=True),
+            ShapeError,
+            "more than 1 value per channel when training, got input size [1, 8]",
+        ),
+        (
+            lambda: lnlib.batch_norm(X),
+            ShapeError,
+            "running_mean must be defined in eval",
+        ),
+        (lambda: lnlib.batch_norm(X, X[0]), ShapeError, "either both be None"),
+        (
+            lambda: lnlib.batch_norm(X, X[0], X[0, :7], training=True),
+            ShapeError,
+            "running_var should contain 8 elements not 7",
+        ),
+        (
+            lambda: lnlib.batch_norm(X, weight=X[:1], training=True),
+            ShapeError,
+            "weight should contain 8 elements not 8: expected shape [8], one number",
+        ),
+        (
+            lambda: lnlib.batch_norm(X, training=True, eps=0),
+            ValueError,
+            "eps must be positive during training, but got 0",
+        ),
+        (
+            lambda: lnlib.batch_norm(X, X[0], X[0], eps=-1),
+            ValueError,
+            "eps must be non-negative, but got -1",
+        ),
+        (lambda: lnlib.batch_norm(X, X[0], X[0], eps="a"), TypeError, "got str"),
+        (
+            lambda: lnlib.batch_norm(X, X[0], X[0], momentum=None),
+            TypeError,
+            "Expected momentum to be a number, but got NoneType",
+        ),
+        (
+            lambda: lnlib.batch_norm(X, X[0].astype("f4"), X[0].astype("f4")),
+            DtypeError,
+            "all inputs must share same datatype",
+        ),
+        (lambda: lnlib.batch_norm(X.astype(int), training=True), DtypeError, "'int64'"),
+        (
+            lambda: lnlib.batch_norm(X, X[0].astype(int), X[0].astype(int)),
+            DtypeError,
+            "'int64'",
+        ),
+        (
+            lambda: lnlib.batch_norm([1.0], training=True),
+            TypeError,
+            "input to be an arr",
+        ),
+        (
+            lambda: lnlib.batch_norm_backward(X, X, X[0], X[:1], True),
+            ShapeError,
+            "mean to be of shape [1, 8]",
+        ),
+        (
+            lambda: lnlib.batch_norm_backward(X[:2], X, X[:1], X[:1], True),
+            ShapeError,
+            "dy to be of the shape of input",
+        ),
+        (
+            lambda: lnlib.batch_norm_backward(X, X, None, X[:1], True),
+            TypeError,
+            "mean to be an array, but got None",
+        ),
+        (
+            lambda: lnlib.updated_running_statistics(X[:1], X[:1], X[0], X[0]),
+            ShapeError,
+            "more than 1 value per channel",
+        ),
+        (
+            lambda: lnlib.updated_running_statistics(X, X[0], X[0], X[0]),
+            ShapeError,
+            "mean to be of shape",
+        ),
+        (
+            lambda: lnlib.updated_running_statistics(X, X[:1], X[0], None),
+            TypeError,
+            "running_var to be an array, but got None",
+        ),
+        (lambda: lnlib.instance_norm(X), ShapeError, "more than 1 spatial element"),
+        (
+            lambda: lnlib.instance_norm(X, use_input_stats=False),
+            ShapeError,
+            "to be defined when use_input_stats is false",
+        ),
+        (lambda: lnlib.instance_norm(X[None], eps=-1), ValueError, "eps = -1"),
+        (
+            lambda: lnlib.group_norm(X, 3),
+            ShapeError,
+            "divisible by num_groups, but got",
+        ),
+        (lambda: lnlib.group_norm(X, 0), ShapeError, "greater than 0, got 0"),
+        (lambda: lnlib.group_norm(X, 2.0), TypeError, "num_groups to be an int, but"),
+        (lambda: lnlib.group_norm(X[0], 2), ShapeError, "at least 2 dimensions"),
+        (
+            lambda: lnlib.group_norm(X[:1], 8),
+            ShapeError,
+            "more than 1 value per channel",
+        ),
+        (
+            lambda: lnlib.group_norm(X, 2, X[:1]),
+            ShapeError,
+            "weight to be a vector of size equal to the number of channels",
+        ),
+        (
+            lambda: lnlib.group_norm_backward(X, X, 2, X[:, :1], X[:, :2]),
+            ShapeError,
+            "mean to be of shape [4, 2], one number a group, but got [4, 1]",
+        ),
+        (lambda: lnlib.weight_norm(X, X[:, 0]), ShapeError, "g to be of shape [4, 1]"),
+        (
+            lambda: lnlib.weight_norm(X, X[:, :1], -2),
+            ShapeError,
+            "dim to be from 0 to 1",
+        ),
+        (lambda: lnlib.weight_norm(X, X[:, :1], 0.0), TypeError, "dim to be an int or"),
+        (lambda: lnlib.weight_norm(X.astype(int), X[:, :1]), DtypeError, "'int64'"),
+        (
+            lambda: lnlib.weight_norm(X, X[:, :1].astype("f4")),
+            DtypeError,
+            "must share same datatype",
+        ),
+        (
+            lambda: lnlib.weight_norm_backward(X, X, X[:, :1], X),
+            ShapeError,
+            "norm to be of the shape of g",
+        ),
     ],
 )
 def test_bad_input_is_refused(call, kind, words):

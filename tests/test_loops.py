@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from oracle import error, forward, gradients
+from oracle import channel_norm, error, forward, gradients, labels
 
 from lnlib import loops
 
@@ -85,6 +85,34 @@ def test_backward_is_the_central_difference(center):
             assert ours[i] == pytest.approx((up - down) / (2 * h), abs=1e-8)
 
 
+@given(st.integers(2, 6), st.integers(1, 4), st.booleans(), st.integers(0, 2**32 - 1))
+def test_batch_norm_and_its_backward_are_the_definition(m, n, affine, seed):
+    rng = np.random.default_rng(seed)
+    x, dy = rng.normal(size=(2, m, n))
+    weight, bias = rng.normal(size=(2, n)) if affine else (None, None)
+    gain, shift = (None if a is None else a.tolist() for a in (weight, bias))
+    y, mean, rstd = loops.batch_norm_forward(x.tolist(), gain, shift, 1e-2)
+    assert y == loops.batch_norm(x.tolist(), gain, shift, 1e-2)
+    ours = (y, *loops.batch_norm_backward(dy.tolist(), x.tolist(), mean, rstd, gain))
+    truth = channel_norm(dy, x, labels(x.shape, "batch"), weight, bias, eps=1e-2)
+    for a, b in zip(ours, truth, strict=True):
+        assert np.abs(np.subtract(a, b.astype(float))).max() < 1e-12
+
+
+def test_batch_norm_of_columns_is_layer_norm_of_rows():
+    x = np.random.default_rng(0).normal(size=(3, 5))
+    by_columns = loops.batch_norm(x.T.tolist())
+    assert np.transpose(by_columns).tolist() == [
+        loops.layer_norm(r) for r in x.tolist()
+    ]
+
+
+def test_batch_norm_of_no_rows_and_of_one():
+    assert loops.batch_norm([]) == []
+    assert loops.batch_norm([[3.0, 4.0]], bias=[0.5, 1.0]) == [[0.5, 1.0]]
+    assert loops.batch_norm_backward([], [], [], []) == ([], [], [])
+
+
 def test_missing_weight_and_bias_stand_for_ones_and_zeros():
     x = [1.0, 5.0, 2.0]
     assert loops.layer_norm(x) == loops.layer_norm(x, [1.0] * 3, [0.0] * 3)
@@ -150,6 +178,20 @@ def test_input_is_left_unchanged():
             lambda: loops.rms_norm_backward([1.0], [1.0], [1.0]),
             TypeError,
             "rstd to be a number, but got list",
+        ),
+        (lambda: loops.batch_norm(np.ones((2, 2))), TypeError, "list of rows, but got"),
+        (lambda: loops.batch_norm([1.0]), TypeError, "each row of x to be a list"),
+        (lambda: loops.batch_norm([[1.0], []]), ValueError, "got lengths [1, 0]"),
+        (lambda: loops.batch_norm([[1.0]], [1.0, 2.0]), ValueError, "1, but got 2"),
+        (
+            lambda: loops.batch_norm_backward([[1.0]], [[1.0], [2.0]], [0.0], [1.0]),
+            ValueError,
+            "dy to have as many rows as x, 2, of as many numbers, but got rows of [1]",
+        ),
+        (
+            lambda: loops.batch_norm_backward([[1.0]], [[1.0]], [0.0, 1.0], [1.0]),
+            ValueError,
+            "mean to have as many numbers as x, 1, but got 2",
         ),
     ],
 )

@@ -9,7 +9,7 @@ Sequential(
 """
 
 try:
-    import torch  # noqa: F401  (only to say in plain words that it is missing)
+    import torch.fx
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         "lnlib.nn needs PyTorch, which is not installed; "
@@ -17,6 +17,33 @@ except ModuleNotFoundError as error:
         name=error.name,
     ) from None
 
+from lnlib.nn.channels import (
+    BatchNorm1d,
+    BatchNorm2d,
+    GroupNorm,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    batch_norm,
+    group_norm,
+    instance_norm,
+)
 from lnlib.nn.norms import LayerNorm, RMSNorm, layer_norm, rms_norm
 
-__all__ = ["LayerNorm", "RMSNorm", "layer_norm", "rms_norm"]
+__all__ = [
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "GroupNorm",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "LayerNorm",
+    "RMSNorm",
+    "batch_norm",
+    "group_norm",
+    "instance_norm",
+    "layer_norm",
+    "rms_norm",
+]
+
+# torch.fx looks for a function by the name it is called by: here `lnlib.nn.layer_norm`.
+for _name in ("batch_norm", "group_norm", "instance_norm", "layer_norm", "rms_norm"):
+    torch.fx.wrap(_name)

@@ -94,15 +94,16 @@ class _NormWithTangents(_Norm):
 
 
 def _apply(x, weight, bias, axes, eps, center):
+    """y, rstd and, if centred, mean. The weight and bias broadcast against x."""
     if torch.compiler.is_compiling():
-        return _Norm.apply(x, weight, bias, axes, eps, center)[0]
+        return _Norm.apply(x, weight, bias, axes, eps, center)
     if torch._C._are_functorch_transforms_active():
         # Nested forward mode through any autograd.Function is silently wrong
         # (https://github.com/pytorch/pytorch/issues/197867). The transforms of
         # torch.func compose over plain operations, and these are written so that
         # torch's own derivatives of them are exact, too.
-        return _Norm.forward(x, weight, bias, axes, eps, center)[0]
-    return _NormWithTangents.apply(x, weight, bias, axes, eps, center)[0]
+        return _Norm.forward(x, weight, bias, axes, eps, center)
+    return _NormWithTangents.apply(x, weight, bias, axes, eps, center)
 
 
 def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
@@ -145,7 +146,7 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
     except (ShapeError, DtypeError, TypeError):
         F.layer_norm(input, normalized_shape, weight, bias, eps)  # torch's own words
         raise
-    return _apply(input, weight, bias, axes, eps, True)
+    return _apply(input, weight, bias, axes, eps, True)[0]
 
 
 def rms_norm(input, normalized_shape, weight=None, eps=None):
@@ -182,7 +183,7 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
         raise
     if eps is None:
         eps = functional.machine_epsilon(input)
-    return _apply(input, weight, None, axes, eps, False)
+    return _apply(input, weight, None, axes, eps, False)[0]
 
 
 # To torch.fx each is one call, as torch's own functions are.
