@@ -10,6 +10,7 @@ import sys
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 
 INK = "#1a1a1a"  # text, axes, ticks: the site draws it in the colour of its text
 GRID = "#d0d0d0"  # grid lines: the site draws them in the colour of its borders
@@ -150,3 +151,36 @@ def shared_statistics(ax, groups, title="", rows="", columns=""):
     ax.set(xticks=[], yticks=[], xlabel=columns, ylabel=rows)
     ax.grid(False)
     ax.spines[:].set_visible(False)
+
+
+def view(points, azimuth=25.0, elevation=20.0):
+    """Where points of space stand on paper, seen from far away.
+
+    An orthographic projection: parallel lines stay parallel and no length grows. Two
+    coordinates draw as lines and dots like any others, so a picture of space is as
+    small, and as easy to compare, as a flat one. The third axis points up.
+
+    Args:
+        points: array (..., 3).
+        azimuth: degrees by which the eye has gone around the third axis, from the
+            first axis towards the second.
+        elevation: degrees by which the eye stands above the plane of the first two.
+
+    Returns:
+        Array (..., 2): to the right, and up.
+
+    Raises:
+        ValueError: the last axis of points does not have length 3.
+
+    >>> view(np.eye(3), azimuth=0, elevation=0).round(4) + 0.0
+    array([[0., 0.],
+           [1., 0.],
+           [0., 1.]])
+    """
+    points = np.asarray(points, dtype=np.float64)
+    if points.ndim == 0 or points.shape[-1] != 3:
+        raise ValueError(f"Expected points of shape (..., 3), but got {points.shape}")
+    a, e = np.deg2rad(azimuth), np.deg2rad(elevation)
+    right = np.array([-np.sin(a), np.cos(a), 0.0])
+    up = np.array([-np.sin(e) * np.cos(a), -np.sin(e) * np.sin(a), np.cos(e)])
+    return np.stack([points @ right, points @ up], axis=-1)

@@ -82,3 +82,39 @@ def test_bad_input_is_refused():
         training.accuracy(model, x, y[1:])
     with pytest.raises(ValueError, match="0 inputs and 0 labels"):
         training.accuracy(model, x[:0], y[:0])
+
+
+def test_another_optimizer_takes_the_place_of_lr_and_momentum():
+    x, y = small()
+    models = [training.mlp([6, 8, 2]) for _ in range(3)]
+    same = torch.optim.SGD(models[1].parameters(), lr=0.05, momentum=0.9)
+    other = torch.optim.Adam(models[2].parameters(), lr=0.05)
+    a = training.train(models[0], x, y, 10, batch_size=16, lr=0.05)
+    b = training.train(models[1], x, y, 10, batch_size=16, lr=7, optimizer=same)
+    c = training.train(models[2], x, y, 10, batch_size=16, optimizer=other)
+    assert a == b != c
+
+
+def test_after_step_sees_the_gradients_of_the_step_and_the_new_weights():
+    x, y = small()
+    model = training.mlp([6, 8, 2])
+    weight = model.linear1.weight
+    seen = [weight.detach().clone()]
+
+    def check():
+        moved = seen[-1] - 0.1 * weight.grad
+        assert torch.allclose(weight, moved, rtol=0, atol=1e-15)
+        assert not torch.equal(weight, seen[-1])
+        seen.append(weight.detach().clone())
+
+    training.train(model, x, y, 7, 16, lr=0.1, momentum=0, after_step=check)
+    assert len(seen) == 8
+
+
+def test_what_is_no_optimizer_and_what_cannot_be_called_is_refused():
+    x, y = small()
+    model = training.mlp([6, 2])
+    with pytest.raises(TypeError, match=r"Expected optimizer .* but got str"):
+        training.train(model, x, y, 1, 16, optimizer="adam")
+    with pytest.raises(TypeError, match=r"Expected after_step .* but got list"):
+        training.train(model, x, y, 1, 16, after_step=[])

@@ -5,6 +5,7 @@ import sys
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 
 from lnlib import plotting
@@ -102,3 +103,21 @@ def test_use_sets_the_format_of_a_notebook(monkeypatch):
     )
     plotting.use()
     assert calls == [(("svg",), {"metadata": {"Date": None}, "bbox_inches": None})]
+
+
+def test_a_view_keeps_what_it_looks_at_and_drops_the_line_of_sight():
+    a, e = np.deg2rad(40), np.deg2rad(30)
+    towards = np.array([np.cos(e) * np.cos(a), np.cos(e) * np.sin(a), np.sin(e)])
+    points = np.random.default_rng(0).normal(size=(4, 5, 3))
+    seen = plotting.view(points, azimuth=40, elevation=30)
+    assert seen.shape == (4, 5, 2)
+    np.testing.assert_allclose(plotting.view(towards, 40, 30), 0, atol=1e-15)
+    lost = points @ towards  # what lies along the line of sight, and nothing else
+    lengths = np.sqrt((seen**2).sum(-1) + lost**2)
+    np.testing.assert_allclose(lengths, np.linalg.norm(points, axis=-1))
+    assert plotting.view([0, 0, 1.0], 40, 30)[1] > 0  # the third axis points up
+
+
+def test_a_view_of_the_plane_is_refused():
+    with pytest.raises(ValueError, match=r"Expected points .* but got \(5, 2\)"):
+        plotting.view(np.zeros((5, 2)))

@@ -45,7 +45,18 @@ def mlp(sizes, norm=None, seed=0, dtype=torch.float64):
     return torch.nn.Sequential(layers).to(dtype)
 
 
-def train(model, x, y, steps=300, batch_size=64, lr=1e-2, momentum=0.9, seed=0):
+def train(
+    model,
+    x,
+    y,
+    steps=300,
+    batch_size=64,
+    lr=1e-2,
+    momentum=0.9,
+    seed=0,
+    optimizer=None,
+    after_step=None,
+):
     """Train a classifier in place, by stochastic gradient descent with momentum.
 
     Args:
@@ -55,11 +66,16 @@ def train(model, x, y, steps=300, batch_size=64, lr=1e-2, momentum=0.9, seed=0):
         batch_size: examples a batch, drawn without replacement epoch by epoch.
         lr, momentum: of the optimizer.
         seed: decides the batches; the same seed gives every model the same ones.
+        optimizer: a `torch.optim.Optimizer` over parameters of the model, to be used
+            instead; lr and momentum are then not.
+        after_step: called without arguments after each step, while the gradients of
+            that step are still in place; for example a `probes.WeightMotion`.
 
     Returns:
         The training loss of each step: a list of floats, cross-entropy in nats.
 
     Raises:
+        TypeError: optimizer is not a torch optimizer, or after_step not callable.
         ValueError: x and y differ in length, or batch_size is not from 1 to M.
 
     >>> from lnlib.lab.data import digits
@@ -75,8 +91,18 @@ def train(model, x, y, steps=300, batch_size=64, lr=1e-2, momentum=0.9, seed=0):
         raise ValueError(
             f"Expected batch_size to be from 1 to {m}, but got {batch_size}"
         )
+    if optimizer is not None and not isinstance(optimizer, torch.optim.Optimizer):
+        raise TypeError(
+            "Expected optimizer to be a torch.optim.Optimizer, but got "
+            f"{type(optimizer).__name__}"
+        )
+    if after_step is not None and not callable(after_step):
+        raise TypeError(
+            f"Expected after_step to be callable, but got {type(after_step).__name__}"
+        )
     order = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=momentum)
+    if optimizer is None:
+        optimizer = torch.optim.SGD(model.parameters(), lr=lr, momentum=momentum)
     model.train()
     losses, waiting = [], torch.empty(0, dtype=torch.long)
     for _ in range(steps):
@@ -87,6 +113,8 @@ def train(model, x, y, steps=300, batch_size=64, lr=1e-2, momentum=0.9, seed=0):
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+        if after_step is not None:
+            after_step()
         losses.append(loss.item())
     return losses
 
