@@ -84,7 +84,7 @@ def restandardize(x, axes, mean, rstd):
     """xhat again, from x and the statistics that `standardize` returned.
 
     What a backward pass needs is xhat. To keep it costs as much memory as x; to keep
-    x, mean and rstd costs two numbers a row, since x is kept by others anyway.
+    x, mean and rstd costs two numbers a row where the layer below keeps x, too.
 
     Args:
         x: the array that was standardized.
