@@ -1,3 +1,20 @@
+// Paper is white: a page in the dark is printed as it is in the light.
+(() => {
+  "use strict";
+  const root = document.documentElement;
+  const paper = window.matchMedia("print");
+  let before = null;
+  paper.addEventListener("change", () => {
+    if (paper.matches && root.dataset.theme === "dark") {
+      before = root.dataset.theme;
+      root.dataset.theme = "light";
+    } else if (!paper.matches && before !== null) {
+      root.dataset.theme = before;
+      before = null;
+    }
+  });
+})();
+
 // What scrolls sideways in a box of its own can be scrolled with the keyboard: the box
 // is a stop of the tab key as long as it is too narrow, and no longer.
 (() => {
