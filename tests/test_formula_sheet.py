@@ -527,7 +527,9 @@ def memory():
 
 
 def test_the_sheet_and_the_twins_have_the_same_formulas():
-    assert len(BLOCK.findall(SHEET)) == len(BLOCKS) == SHEET.count("{container} formula\n")
+    assert (
+        len(BLOCK.findall(SHEET)) == len(BLOCKS) == SHEET.count("{container} formula\n")
+    )
     assert set(BLOCKS) == set(TWINS)
 
 

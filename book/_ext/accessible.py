@@ -32,8 +32,8 @@ REPAIRS = (
     (re.compile(r"<th class=\"head"), r'<th scope="col" class="head'),
     # Columns of the index are no table of data.
     (
-        re.compile(r'<table class="indextable ((?:gen|mod)indextable)"'),
-        r'<table role="presentation" class="indextable \1"',
+        re.compile(r'<table (?!role)([^>]*class="indextable)'),
+        r'<table role="presentation" \1',
     ),
     # Content outside of every landmark.
     (

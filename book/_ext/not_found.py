@@ -18,9 +18,14 @@ PAGE = """<!DOCTYPE html>
 <title>No such page — {book}</title>{base}
 <link rel="icon" href="_static/logo.svg">
 <style>
-:root {{ color-scheme: light dark; }}
-body {{ font: 1.1rem/1.6 system-ui, sans-serif; margin: 15vh auto 0; max-width: 34rem; padding: 0 1rem; }}
+body {{ background: #fff; color: #222; font: 1.1rem/1.6 sans-serif; }}
+main {{ margin: 15vh auto 0; max-width: 34rem; padding: 0 1rem; }}
+a {{ color: #0f5ec9; }}
 li {{ padding: 0.2rem 0; }}
+@media (prefers-color-scheme: dark) {{
+  body {{ background: #121212; color: #ced6dd; }}
+  a {{ color: #8ab4ff; }}
+}}
 </style>
 </head>
 <body>

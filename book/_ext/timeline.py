@@ -10,6 +10,7 @@ lists the entries of some years, or all, each with its date, name, text and cita
 
 import re
 from pathlib import Path
+from typing import ClassVar
 
 import yaml
 from docutils.parsers.rst import directives
@@ -17,9 +18,9 @@ from sphinx.errors import ExtensionError
 from sphinx.util.docutils import SphinxDirective
 
 MONTHS = (
-    "January February March April May June July August September October November "
-    "December"
-).split()
+    *("January", "February", "March", "April", "May", "June", "July", "August"),
+    *("September", "October", "November", "December"),
+)
 FIELDS = {"date", "name", "kind", "cite", "text"}
 DATE = re.compile(r"(\d{4})(?:-(0[1-9]|1[0-2]))?")
 
@@ -74,7 +75,7 @@ def spoken(date):
 
 class Timeline(SphinxDirective):
     required_arguments = 1
-    option_spec = {
+    option_spec: ClassVar = {
         "from": directives.nonnegative_int,
         "to": directives.nonnegative_int,
     }
@@ -88,9 +89,10 @@ class Timeline(SphinxDirective):
             raise ExtensionError(f"{self.arguments[0]}: {error}") from None
         first, last = self.options.get("from", 0), self.options.get("to", 9999)
         lines = [
-            f"- **{spoken(e['date'])}: {e['name']}.** {e['text']} {{cite:p}}`{e['cite']}`"
-            for e in entries
-            if first <= int(year(e)) <= last
+            f"- **{spoken(entry['date'])}: {entry['name']}.** {entry['text']} "
+            f"{{cite:p}}`{entry['cite']}`"
+            for entry in entries
+            if first <= int(year(entry)) <= last
         ]
         if not lines:
             raise self.error(f"expected entries from {first} to {last}, but got none")
