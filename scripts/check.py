@@ -101,7 +101,10 @@ class Check:
         path = browser.find() or browser.install()
         if path is None:
             self.not_tested.append("the pages in a browser, since none could be had")
-        return self.pytest("site", "tests/site", LNLIB_BROWSER=path or "") and good
+        # The tests of one page go to one worker, in one browser.
+        together = ("-n", "2", "--dist=loadscope")
+        found = self.pytest("site", "tests/site", *together, LNLIB_BROWSER=path or "")
+        return found and good
 
 
 PARTS = {

@@ -27,6 +27,14 @@ REPAIRS = (
         re.compile(r'<section id="(exercise|solution)-content">'),
         r'<section class="\1-content">',
     ),
+    # Nothing is the name of a column: an empty corner is no header.
+    (re.compile(r"<th( class=\"head[^>]*>)\s*<p></p>\s*</th>"), r"<td\1</td>"),
+    (re.compile(r"<th class=\"head"), r'<th scope="col" class="head'),
+    # Columns of the index are no table of data.
+    (
+        re.compile(r'<table (?!role)([^>]*class="indextable)'),
+        r'<table role="presentation" \1',
+    ),
     # Content outside of every landmark.
     (
         re.compile(r'<div class="bd-sidebar-primary bd-sidebar([^"]*)"'),

@@ -4,6 +4,7 @@ A visit opens a page once and takes down what the tests ask about, in light, in 
 and at the width of a phone. The questions are asked in checks.py.
 """
 
+import contextlib
 import functools
 import gzip
 import http.server
@@ -12,11 +13,11 @@ import shutil
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import axe_playwright_python
+from playwright.sync_api import TimeoutError
 
 ROOT = Path(__file__).resolve().parents[2]
 SITE = ROOT / "_build" / "html"
@@ -34,15 +35,17 @@ AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
 # preload fetches the styles again, by addresses of its own making.
 AXE_OPTIONS = {"preload": False, "resultTypes": ["violations"]}
 CONTRAST = ["color-contrast", "link-in-text-block"]
-AXE_STRUCTURE = {
-    # The last is off by default; speech control depends on what it asks.
+AXE_ALL = {
+    # Both are off by default. Speech control depends on what the first asks, and
+    # unsteady hands on the second.
     "rules": {
-        **{rule: {"enabled": False} for rule in CONTRAST},
         "label-content-name-mismatch": {"enabled": True},
+        "target-size": {"enabled": True},
     }
 }
 AXE_CONTRAST = {"runOnly": CONTRAST}
 PHONE = {"width": 390, "height": 844}
+NARROW = {"width": 320, "height": 640}  # WCAG's reflow: 1280 px at 400 %
 DESK = {"width": 1280, "height": 900}
 
 # What stands in the page at a moment, asked in one go.
@@ -74,17 +77,87 @@ PICTURES = """() => ({
   drawings: [...document.querySelectorAll(".bd-article svg.figure")].map((s) => ({
     role: s.getAttribute("role"), label: s.getAttribute("aria-label")})),
 })"""
-# Contrast is asked of every bit of text, which takes long on a long page. Code has a
-# few colours that come again and again: the first of each kind stand for the rest.
+# axe-core asks every element many things, which takes long on a long page. What comes
+# again and again is thinned out first: of formulas, figures and the colours of code
+# some stand for the rest, which the checks above have seen one by one.
 THIN_OUT = """() => {
-  const seen = new Set();
-  for (const span of document.querySelectorAll("pre span")) {
-    if (seen.has(span.className)) span.remove();
-    seen.add(span.className);
-  }
-  for (const drawn of document.querySelectorAll("mjx-container, svg.figure"))
-    drawn.remove();
+  const seen = {};
+  const first = (kind, most) => (seen[kind] = (seen[kind] || 0) + 1) <= most;
+  for (const span of document.querySelectorAll("pre span"))
+    if (!first(span.className, 1)) span.remove();
+  for (const formula of document.querySelectorAll("mjx-container"))
+    if (!first(`formula ${formula.getAttribute("display")}`, 3)) formula.remove();
+  for (const figure of document.querySelectorAll("svg.figure"))
+    if (!first("figure", 1)) figure.replaceChildren();
 }"""
+# Boxes that hide a part of what is in them and that no key scrolls.
+UNREACHED = """() => {
+  const scrolls = (e) => {
+    const style = getComputedStyle(e);
+    const moves = (flow) => flow === "auto" || flow === "scroll";
+    return (
+      (e.scrollWidth > e.clientWidth + 1 && moves(style.overflowX)) ||
+      (e.scrollHeight > e.clientHeight + 1 && moves(style.overflowY))
+    );
+  };
+  return [...document.querySelectorAll("body *")]
+    .filter((e) => e.clientWidth && scrolls(e) && e.tabIndex < 0)
+    .filter((e) => !e.querySelector("a[href], button, input, summary"))
+    .map((e) => e.outerHTML.slice(0, 90));
+}"""
+# Takes down each stop of the tab key: what it is, and whether it is seen to have the
+# focus. A ring counts, and any other change of its look does.
+WATCH_FOCUS = """() => {
+  const look = (e) => {
+    const s = getComputedStyle(e);
+    return [s.outlineStyle, s.outlineWidth, s.outlineColor, s.boxShadow,
+      s.borderColor, s.backgroundColor, s.color, s.textDecoration].join("|");
+  };
+  const stops = (window.stops = []);
+  document.addEventListener("focusin", ({ target }) => {
+    const focused = look(target);
+    const ring = getComputedStyle(target);
+    const ringed = ring.outlineStyle !== "none" && parseFloat(ring.outlineWidth) > 0;
+    const box = target.getBoundingClientRect();
+    const again = stops.some((stop) => stop.target === target);
+    stops.push({
+      target, again, ringed, focused,
+      seen: box.width > 0 && box.height > 0 && target.checkVisibility({
+        opacityProperty: true, visibilityProperty: true }),
+      html: target.outerHTML.replace(/\\s+/g, " ").slice(0, 110),
+    });
+  });
+  window.seenStops = () => {
+    document.activeElement?.blur();
+    return stops.map(({ target, again, ringed, focused, seen, html }) => (
+      { again, seen, html, shown: ringed || look(target) !== focused }));
+  };
+  // What a mouse can use, a key should reach; of a group of radio buttons, one.
+  window.unreached = () => {
+    const reached = new Set(stops.map((stop) => stop.target));
+    const group = (e) =>
+      e.type === "radio" && [...reached].some((r) => r.name === e.name);
+    return [...document.querySelectorAll(
+      "a[href], button, input, select, textarea, summary, [tabindex]")]
+      .filter((e) => e.tabIndex >= 0 && !e.disabled && !e.closest("[inert]"))
+      .filter((e) => e.checkVisibility({ visibilityProperty: true }))
+      .filter((e) => e.getClientRects().length && !reached.has(e) && !group(e))
+      .map((e) => e.outerHTML.replace(/\\s+/g, " ").slice(0, 110));
+  };
+}"""
+PAPER = """() => {
+  const page = document.documentElement;
+  const kinds = ".bd-article :is(h1, h2, p, li, td, pre)";
+  const shown = [...document.querySelectorAll(kinds)]
+    .filter((e) => e.getClientRects().length);
+  return { theme: page.dataset.theme ?? null,
+    colors: [...new Set(shown.map((e) => getComputedStyle(e).color))] };
+}"""
+MOTION = """() => [...document.querySelectorAll("*")].filter((e) => {
+  const s = getComputedStyle(e);
+  return [...s.transitionDuration.split(","), ...s.animationDuration.split(",")]
+    .some((t) => parseFloat(t) > 0.01) || s.scrollBehavior === "smooth";
+}).map((e) => e.outerHTML.slice(0, 90))"""
 INK = """() => {
   const page = getComputedStyle(document.body).backgroundColor;
   return [...document.querySelectorAll(".bd-article svg.figure")].map((svg) => {
@@ -121,7 +194,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
-@contextmanager
+@contextlib.contextmanager
 def served(folder):
     """The address under which a folder is served on this machine."""
     handler = functools.partial(_Quiet, directory=str(folder))
@@ -150,14 +223,19 @@ class Visit:
     pictures: dict = field(default_factory=dict)
     ink: dict = field(default_factory=dict)
     axe: dict = field(default_factory=dict)
-    width_on_phone: int = 0
+    widths: dict = field(default_factory=dict)
+    unreached: list = field(default_factory=list)
+    stops: list = field(default_factory=list)
+    missed: list = field(default_factory=list)
+    paper: dict = field(default_factory=dict)
+    motion: list = field(default_factory=list)
     quizzes: tuple = (0, 0)
 
     def __repr__(self):
         return f"<visit to {self.url}>"
 
 
-@contextmanager
+@contextlib.contextmanager
 def opened(browser, url, visit=None, **context):
     """A page in a context of its own, settled: formulas are set, scripts have run."""
     context = browser.new_context(viewport=DESK, **context)
@@ -207,20 +285,66 @@ def visit_page(browser, url, closer=True):
 
 
 def _look_closer(page, visit):
-    # Colours are asked for right after a change, and not while they fade over.
+    visit.motion = _with_less_motion(page)
+    # Looks are asked for right after a change, and not while they fade over.
     page.add_style_tag(content="*, ::before, ::after { transition: none !important; }")
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    visit.axe["structure"] = _axe(page, AXE_STRUCTURE)
+    _walk(page, visit)
     for scheme in ("light", "dark"):
         _change_colors(page, scheme)
         visit.ink[scheme] = page.evaluate(INK)
-    page.set_viewport_size(PHONE)
-    visit.width_on_phone = page.evaluate("() => document.documentElement.scrollWidth")
-    page.set_viewport_size(DESK)
+    visit.paper = _on_paper(page)
+    page.emulate_media(media="screen")
+    _measure(page, visit)
     page.evaluate(THIN_OUT)
-    for scheme in ("light", "dark"):
-        _change_colors(page, scheme)
-        visit.axe[scheme] = _axe(page, AXE_CONTRAST)
+    page.evaluate(AXE.read_text(encoding="utf-8"))
+    _change_colors(page, "light")
+    visit.axe["light"] = _axe(page, AXE_ALL)
+    _change_colors(page, "dark")
+    visit.axe["dark"] = _axe(page, AXE_CONTRAST)
+
+
+def _walk(page, visit, most=1500):
+    """Go through the page with the tab key, from the top until it begins again."""
+    page.evaluate(WATCH_FOCUS)
+    for _ in range(most // 20):
+        for _ in range(20):
+            page.keyboard.press("Tab")
+        if page.evaluate("() => stops.some((stop) => stop.again)"):
+            break
+    visit.missed = page.evaluate("() => unreached()")
+    visit.stops = page.evaluate("() => seenStops()")
+
+
+def _on_paper(page):
+    """How the page is printed, while it is in the dark."""
+    page.emulate_media(media="print")
+    # The script that lightens it is told a moment later.
+    light = "() => document.documentElement.dataset.theme !== 'dark'"
+    with contextlib.suppress(TimeoutError):
+        page.wait_for_function(light, timeout=5000)
+    return page.evaluate(PAPER)
+
+
+def _with_less_motion(page):
+    page.emulate_media(reduced_motion="reduce")
+    moving = page.evaluate(MOTION)
+    page.emulate_media(reduced_motion="no-preference")
+    return moving
+
+
+def _measure(page, visit):
+    """How wide the page is on narrow screens, and with text of twice the size."""
+    wide = "() => document.documentElement.scrollWidth"
+    for name, size in (("phone", PHONE), ("narrow", NARROW)):
+        page.set_viewport_size(size)
+        visit.widths[name] = (page.evaluate(wide), size["width"])
+    # The theme makes boxes stops of the tab key a moment after they became narrow.
+    page.wait_for_timeout(400)
+    visit.unreached = page.evaluate(UNREACHED)
+    page.set_viewport_size(DESK)
+    page.evaluate("() => { document.documentElement.style.fontSize = '200%'; }")
+    visit.widths["text of 200 %"] = (page.evaluate(wide), DESK["width"])
+    page.evaluate("() => { document.documentElement.style.fontSize = ''; }")
 
 
 def _axe(page, options):

@@ -15,6 +15,7 @@ MAX_BYTES = 2_000_000
 MAX_GZIPPED = 700_000
 MAX_REQUESTS = 40
 LEAST_CONTRAST = 3.0  # what WCAG asks of graphics
+LEAST_TEXT_CONTRAST = 4.5  # and of text
 
 
 def requests_elsewhere(visit):
@@ -88,21 +89,58 @@ def _luminance(color):
 
 
 def barriers(visit):
-    """Serious and critical findings of axe-core: structure, and contrast twice."""
+    """What axe-core finds, at any level: everything in the light, contrast in the dark.
+
+    Serious and critical findings shut readers out; moderate and minor ones there are
+    none of either, and so it may stay.
+    """
     return [
         f"{part}, {found['impact']}: {found['id']}: {node['html'][:160]}"
         for part, findings in visit.axe.items()
         for found in findings
-        if found["impact"] in ("serious", "critical")
         for node in found["nodes"]
     ]
 
 
-def sideways(visit, width=390):
-    """A page wider than a phone."""
-    if visit.width_on_phone <= width:
-        return []
-    return [f"{visit.width_on_phone} px wide on a screen of {width} px"]
+def sideways(visit):
+    """A page wider than a narrow screen, or than any screen when text is enlarged."""
+    return [
+        f"{where}: {width} px wide on a screen of {screen} px"
+        for where, (width, screen) in visit.widths.items()
+        if width > screen
+    ]
+
+
+def stuck_boxes(visit):
+    """Boxes that scroll under a finger or a mouse, and not with the keyboard."""
+    return [f"cannot be scrolled by key: {box}" for box in visit.unreached]
+
+
+def lost_focus(visit):
+    """What the tab key does not reach, or reaches without its being seen."""
+    faults = [f"never reached: {html}" for html in visit.missed]
+    if not any(stop["again"] for stop in visit.stops):
+        faults.append("the tab key does not come back to where it began: a trap")
+    for stop in visit.stops:
+        if not stop["seen"]:
+            faults.append(f"focus on what is not visible: {stop['html']}")
+        elif not stop["shown"]:
+            faults.append(f"focus is not shown: {stop['html']}")
+    return faults
+
+
+def motion(visit):
+    """What moves although the reader asked for less motion."""
+    return [f"moves: {html}" for html in visit.motion]
+
+
+def pale_print(visit):
+    """Text that is printed in the colours of the dark, on white paper."""
+    return [
+        f"printed in {color}"
+        for color in visit.paper.get("colors", ())
+        if contrast(color, "rgb(255, 255, 255)") < LEAST_TEXT_CONTRAST
+    ]
 
 
 def overweight(visit):
@@ -128,6 +166,10 @@ class _Page(HTMLParser):
     def __init__(self):
         super().__init__()
         self.anchors, self.links, self.repeated = set(), [], []
+        self.language = self.description = ""
+        self.title, self.tables = None, []
+        self._titled = False
+        self._open = []  # tables that are not closed yet, each by its headers
 
     def handle_starttag(self, tag, attrs):
         attrs = dict(attrs)
@@ -136,10 +178,31 @@ class _Page(HTMLParser):
             self.repeated.append(identifier)
         self.anchors.update(v for k in ("id", "name") if (v := attrs.get(k)))
         for key in ("href", "src", "poster", "action"):
-            if attrs.get(key):
+            if attrs.get(key) and tag != "base":
                 self.links.append((tag, attrs.get("rel", ""), attrs[key]))
         if tag == "meta" and attrs.get("http-equiv", "").lower() == "refresh":
             self.links.append(("meta", "", attrs["content"].partition("url=")[2]))
+        if tag == "meta" and attrs.get("name") == "description":
+            self.description = attrs.get("content") or ""
+        if tag == "html":
+            self.language = attrs.get("lang") or ""
+        if tag == "title" and self.title is None:  # figures may have titles, too
+            self.title, self._titled = "", True
+        if tag == "table":
+            # A table for layout says so, and has no headers.
+            laid_out = attrs.get("role") == "presentation"
+            self._open.append(["layout"] if laid_out else [])
+        if tag == "th" and self._open:
+            self._open[-1].append("th" if attrs.get("scope") else "th without scope")
+
+    def handle_endtag(self, tag):
+        self._titled = self._titled and tag != "title"
+        if tag == "table" and self._open:
+            self.tables.append(self._open.pop())
+
+    def handle_data(self, data):
+        if self._titled:
+            self.title += data
 
 
 def read_pages(site):
@@ -150,6 +213,37 @@ def read_pages(site):
             pages[path] = _Page()
             pages[path].feed(path.read_text(encoding="utf-8"))
     return pages
+
+
+def unnamed_pages(site, pages):
+    """Pages without a language, a title and a description of their own, in words."""
+    faults, seen = [], {}
+    for path, page in pages.items():
+        name = str(path.relative_to(site))
+        if any(tag == "meta" for tag, _, _ in page.links):
+            continue  # leads on to another at once
+        if page.language != "en":
+            faults.append(f"{name}: lang is {page.language!r}")
+        for what, text in (("title", page.title), ("description", page.description)):
+            text = " ".join((text or "").split())
+            if not text:
+                faults.append(f"{name}: no {what}")
+            elif re.search(r"[\\$]|\{\w*\}", text):
+                faults.append(f"{name}: {what} with TeX: {text}")
+            elif text in seen:
+                faults.append(f"{name}: {what} as in {seen[text]}")
+            seen.setdefault(text, name)
+    return faults
+
+
+def headless_tables(site, pages):
+    """Tables of data without header cells, or with ones that do not say of what."""
+    return [
+        f"{path.relative_to(site)}: a table with {table or 'no header cells'}"
+        for path, page in pages.items()
+        for table in page.tables
+        if not table or "th without scope" in table
+    ]
 
 
 def broken_links(site, pages):

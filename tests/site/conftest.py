@@ -1,5 +1,6 @@
 """The browser, started once, and the built site, served once and visited once."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -8,6 +9,20 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from browsing import SITE, find_browser, served, visit_page
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """The tests of one page go to one worker, which then visits it once."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class PageByPage(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            page = re.search(r"\[([\w./-]+\.html)", nodeid)
+            return page[1] if page else nodeid.partition("::")[0]
+
+    # Another way of distributing was asked for by hand, and is left alone.
+    return PageByPage(config, log) if config.getvalue("dist") == "loadscope" else None
+
 
 NO_BROWSER = (
     "no Chromium or Chrome was found (LNLIB_BROWSER, the PATH, Playwright), so no page "

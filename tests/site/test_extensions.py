@@ -1,6 +1,7 @@
 """The Sphinx extensions of the book: what they make of a page, and their errors."""
 
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import nbformat
 import pytest
 import yaml
 from browsing import ROOT
+from docutils import nodes
 from nbformat.v4 import new_markdown_cell, new_notebook
 from sphinx.errors import ExtensionError
 
@@ -17,8 +19,12 @@ sys.path.insert(0, str(ROOT / "book" / "_ext"))
 
 import accessible
 import figures
+import not_found
 import offline_site
+import page_heads
 import repository
+import status
+import timeline
 
 SVG = """<?xml version="1.0" encoding="utf-8"?>
 <svg xmlns:xlink="http://www.w3.org/1999/xlink" width="460.8pt" height="244.8pt"
@@ -116,6 +122,8 @@ def test_every_repair_has_something_to_repair():
         '<div class="citation" id="id1" role="doc-biblioentry">'
         '<section id="exercise-content"><section id="solution-content">'
         '<div class="bd-sidebar-primary bd-sidebar hide-on-wide">'
+        '<th class="head text-right"><p></p></th><th class="head"><p>a</p></th>'
+        '<table style="width: 100%" class="indextable genindextable">'
     )
     for pattern, replacement in accessible.REPAIRS:
         assert pattern.search(broken), pattern.pattern
@@ -189,6 +197,136 @@ def test_buttons_only_where_the_repository_is_known(tmp_path, monkeypatch):
     assert options["launch_buttons"]["colab_url"].endswith("research.google.com")
     assert options["use_repository_button"] and options["use_edit_page_button"]
     assert config.html_baseurl == "https://forker.github.io/book/"
+
+
+def code(source, outputs=(), count=1, tags=()):
+    cell = nbformat.v4.new_code_cell(source, execution_count=count)
+    cell.outputs = list(outputs)
+    cell.metadata["tags"] = list(tags)
+    return cell
+
+
+def test_status_counts_what_a_notebook_holds():
+    text = nbformat.v4.new_output("stream", text="1\n")
+    figure = nbformat.v4.new_output("display_data", {"image/svg+xml": "<svg/>"})
+    error = nbformat.v4.new_output("error", ename="E", evalue="", traceback=[])
+    markdown = (
+        '# A chapter\n\n<div class="quiz" data-answer="1">\n\n:::{exercise} One\n'
+    )
+    notebook = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_markdown_cell(markdown),
+            code("x = 1", [text], 1),
+            code("draw()\nassert x == 1", [figure], 2),
+            code("time()", [text], 3, ["nbval-ignore-output"]),
+            code("np.testing.assert_allclose(x, 1)\nassert x", [], 4),
+            code("1 / 0", [error], 5, ["raises-exception"]),
+            code("%magic", [error], 6),
+        ]
+    )
+    notebook.cells[3].id = "timing"
+    found = status.status(notebook)
+    vouched = "np.testing.assert_allclose(x, 1)"
+    assert found == status.Status(
+        title="A chapter",
+        code=6,
+        in_order=True,
+        assertions=3,
+        compared=4,
+        ignored=[("timing", vouched)],
+        figures=1,
+        questions=1,
+        exercises=1,
+        errors=1,
+    )
+    notebook.cells[1].execution_count = None
+    del notebook.cells[4]
+    found = status.status(notebook)
+    assert not found.in_order and found.ignored == [("timing", None)]
+
+
+def test_library_facts(tmp_path):
+    for folder, name, text in (
+        ("lnlib", "a.py", '"""Does.\n\n>>> 1\n1\n"""\n\n\ndef f():\n    pass\n'),
+        ("lnlib/nn", "_b.py", "class _C:\n    pass\n"),
+        ("tests", "test_a.py", "def test_f():\n    pass\n\n\ndef other(): ...\n"),
+    ):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / name).write_text(text)
+    assert list(status.library_facts(tmp_path).values()) == [2, 11, 1, 1, 1]
+
+
+ENTRY = {"date": "2016-07", "name": "a", "kind": "k", "cite": "c", "text": "t"}
+
+
+def entries(tmp_path, *changes):
+    path = tmp_path / "history.yml"
+    data = {"kinds": {"k": "A kind"}, "entries": [{**ENTRY, **c} for c in changes]}
+    path.write_text(json.dumps(data))  # JSON is YAML
+    return timeline.read(path)
+
+
+def test_timeline_reads_entries(tmp_path):
+    kinds, found = entries(tmp_path, {"date": 1992}, {}, {})
+    assert kinds == {"k": "A kind"} and len(found) == 3
+    assert [timeline.year(entry) for entry in found] == [1992, 2016.5, 2016.5]
+    assert timeline.spoken("2016-07") == "July 2016" and timeline.spoken(1992) == "1992"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ([{"more": 1}], "expected the fields"),
+        ([{"kind": "x"}], "expected a kind among k, but got 'x'"),
+        ([{"date": "July"}], "expected a date like"),
+        ([{"date": "2016-13"}], "expected a date like"),
+        ([{}, {"date": "2016-06"}], "in the order of their dates"),
+    ],
+)
+def test_timeline_errors(tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        entries(tmp_path, *changes)
+
+
+@pytest.mark.parametrize(
+    ("tex", "text"),
+    [
+        (r"\sqrt{N-1}", "√(N−1)"),
+        (r"10^{-5}", "10⁻⁵"),
+        (r"\varepsilon", "ε"),
+        (r"\hat x", "x̂"),
+        (r"\frac{a}{b}", None),
+        ("x_i", None),
+    ],
+)
+def test_formulas_in_descriptions(tex, text):
+    assert page_heads.plain(tex) == text
+
+
+def test_description_is_of_the_first_sentences():
+    def page(*paragraphs):
+        section = nodes.section("", nodes.title("", "T"))
+        for parts in paragraphs:
+            section += nodes.paragraph("", "", *parts)
+        return section
+
+    def text(words):
+        return nodes.Text(words)
+
+    start = [text("A row has "), nodes.math("N", "N"), text(" numbers. ")]
+    odd = [text("It is "), nodes.math("", r"\frac1N"), text(". Last.")]
+    assert page_heads.describe(page(start + odd)) == "A row has N numbers. Last."
+    long = page([text("Short. W" + "ord " * 50 + "end. More.")])
+    assert page_heads.describe(long) == "Short."
+    assert page_heads.describe(page()) == ""
+
+
+def test_lost_addresses_lead_back_from_any_folder():
+    links = [("book/index.html", "First <page>")]
+    html = not_found.page("A & B", "https://some.github.io/book/", links)
+    assert '<base href="/book/">' in html and "A &amp; B" in html
+    assert '<a href="book/index.html">First &lt;page&gt;</a>' in html
+    assert "<base" not in not_found.page("A", "", links)
 
 
 def build(folder, page, chapter=None):

@@ -64,6 +64,10 @@ ALL = (
     checks.undescribed_pictures,
     checks.barriers,
     checks.sideways,
+    checks.stuck_boxes,
+    checks.lost_focus,
+    checks.motion,
+    checks.pale_print,
     checks.overweight,
     checks.unreadable_figures,
     checks.questions_left_plain,
@@ -170,14 +174,107 @@ def test_contrast():
         '<p style="color: #ccc; background: #fff">Hardly to be seen</p>',
         '<button aria-label="Find">Search</button>',
         '<div role="list"><p>no item</p></div>',
+        # Moderate and minor ones count, too.
+        "<h2>Two</h2><h4>Four</h4>",
+        "<table><tr><th></th><td>1</td></tr></table>",
+        '<button style="height: 9px; padding: 0">a</button><button>b</button>',
     ],
 )
 def test_barriers(visit, body):
     assert checks.barriers(visit(body, closer=True))
 
 
-def test_sideways(visit):
-    assert checks.sideways(visit('<p style="width: 500px">wide</p>', closer=True))
+def test_barriers_in_the_dark_alone(visit):
+    style = "@media (prefers-color-scheme: dark) { body { background: #111 } }"
+    found = checks.barriers(
+        visit("<p style='color: #222'>a</p>", f"<style>{style}</style>", closer=True)
+    )
+    assert found and all(fault.startswith("dark") for fault in found)
+
+
+@pytest.mark.parametrize(
+    ("width", "where"),
+    [
+        ("500px", ["phone", "narrow"]),
+        ("360px", ["narrow"]),
+        ("50rem", ["phone", "narrow", "text of 200 %"]),
+    ],
+)
+def test_sideways(visit, width, where):
+    page = "<style>body { margin: 0 }</style>"
+    faults = checks.sideways(
+        visit(f'<p style="width: {width}">wide</p>', page, closer=True)
+    )
+    assert [fault.partition(":")[0] for fault in faults] == where
+
+
+@pytest.mark.parametrize(
+    ("attributes", "faults"),
+    [
+        ("", 1),  # some browsers make it a stop of the tab key, others do not
+        ('tabindex="-1"', 1),
+        ('tabindex="0" style="outline: none"', 0),
+    ],
+)
+def test_stuck_boxes(visit, attributes, faults):
+    text = "long " * 90
+    body = f"<pre {attributes} class='box'>{text}</pre>"
+    style = "<style>.box { overflow-x: auto; white-space: pre }</style>"
+    assert len(checks.stuck_boxes(visit(body, style, closer=True))) == faults
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ('<a href="#">a</a><button style="outline: none">b</button>', "not shown"),
+        ('<a href="#">a</a><a href="#" style="opacity: 0">b</a>', "not visible"),
+        ('<a href="#">a</a><div style="height: 0; overflow: hidden">'
+         '<button style="height: 0; padding: 0; border: 0; width: 0"></button></div>',
+         "not visible"),
+        ('<a href="#">a</a><button id="b">b</button><script>'
+         "b.addEventListener('keydown', (e) => e.preventDefault())</script>"
+         '<a href="#">c</a>', "never reached"),
+    ],
+)  # fmt: skip
+def test_lost_focus(visit, body, message):
+    faults = checks.lost_focus(visit(body, closer=True))
+    assert any(message in fault for fault in faults), faults
+
+
+def test_a_trap_for_the_focus(visit):
+    """A field that makes a new one of itself whenever it is left, with no end."""
+    script = (
+        "<script>addEventListener('focusin', (e) => "
+        "e.target.after(e.target.cloneNode()))</script>"
+    )
+    faults = checks.lost_focus(visit(f"<input aria-label='a'>{script}", closer=True))
+    assert any("a trap" in fault for fault in faults)
+
+
+@pytest.mark.parametrize(
+    "style",
+    [
+        "transition: color 1s",
+        "animation: turn 2s infinite",
+        "scroll-behavior: smooth; overflow: auto",
+    ],
+)
+def test_motion(visit, style):
+    assert checks.motion(visit(f'<p style="{style}">a</p>', closer=True))
+
+
+def test_pale_print(visit):
+    dark = (
+        "<script>const dark = matchMedia('(prefers-color-scheme: dark)');"
+        "(dark.onchange = () => { document.documentElement.dataset.theme ="
+        "dark.matches ? 'dark' : 'light' })()</script>"
+        "<style>[data-theme=dark] { color: #ddd; background: #111 }</style>"
+    )
+    assert checks.pale_print(visit("<p>a</p>", dark, closer=True)) == [
+        "printed in rgb(221, 221, 221)"
+    ]
+    mended = dark + '<script src="_static/book.js"></script>'
+    assert not checks.pale_print(visit("<p>a</p>", mended, closer=True))
 
 
 def test_overweight(visit, monkeypatch):
@@ -206,6 +303,49 @@ def test_links(tmp_path):
         "a.html: no.svg: no such file",
     ]
     assert checks.repeated_ids(tmp_path, pages) == ["b.html: there"]
+
+
+def site_of(folder, **pages):
+    for name, html in pages.items():
+        (folder / f"{name}.html").write_text(html, "utf-8")
+    return checks.read_pages(folder)
+
+
+HEAD = '<html lang="en"><title>{0}</title><meta name="description" content="Of {0}">'
+
+
+def test_named_pages(tmp_path):
+    pages = site_of(
+        tmp_path,
+        a=HEAD.format("A"),
+        b="<html><title> </title>",
+        c='<html lang="en"><title>A</title><meta name="description" content="$x$">',
+        d='<html><meta http-equiv="refresh" content="0; url=a.html">',
+        e=HEAD.format(r"\\(x\\)"),
+    )
+    assert checks.unnamed_pages(tmp_path, pages) == [
+        "b.html: lang is ''",
+        "b.html: no title",
+        "b.html: no description",
+        "c.html: title as in a.html",
+        "c.html: description with TeX: $x$",
+        r"e.html: title with TeX: \\(x\\)",
+        r"e.html: description with TeX: Of \\(x\\)",
+    ]
+
+
+def test_tables_have_headers(tmp_path):
+    pages = site_of(
+        tmp_path,
+        good='<table><tr><th scope="col">a</th></tr><tr><td>1</td></tr></table>',
+        layout='<table role="presentation"><tr><td>1</td></tr></table>',
+        none="<table><tr><td>1</td></tr></table>",
+        vague='<table><tr><th>a</th><th scope="col">b</th></tr></table>',
+    )
+    assert checks.headless_tables(tmp_path, pages) == [
+        "none.html: a table with no header cells",
+        "vague.html: a table with ['th without scope', 'th']",
+    ]
 
 
 QUIZ = """
