@@ -214,6 +214,11 @@ def test_the_example_is_a_small_input_with_what_was_to_come():
     assert "gain" in report.example and "bias" in report.example
     report = diagnose(FORWARD["statistics_over_sequence"], dtypes=["float64"])
     assert "an input of" in report.example
+    # And one is shown on which four digits tell them apart.
+    for name in ("eps_outside_root", "eps_missing"):
+        lines = diagnose(FORWARD[name], dtypes=["float64"]).example.splitlines()
+        expected, returned = (line.split()[1:] for line in lines[-2:])
+        assert expected != returned
 
 
 # ------------------------------------------------------------ good ones
@@ -729,6 +734,7 @@ def test_the_same_text_every_time():
         (1.1e-3, "passed", "digits", 2**-24, "< 2e-3"),  # and not above the bound
         (1.1e-3, "passed", "digits", 2**-8, "< 2e-3"),
         (0.1339, "fault", "definition", 2**-53, "0.13"),
+        (4.44e-6, "fault", "definition", 2**-53, "4.4e-6"),
         (3.1e-4, "fault", "digits", 2**-24, "> 1e-4"),
         (0.97, "fault", "digits", 2**-8, "> 0.1"),
         (2.5, "fault", "digits", 2**-24, "> 1"),

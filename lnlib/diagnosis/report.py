@@ -60,7 +60,7 @@ class Check:
             return f"< {_one_digit(min(above, self.bound))}"
         if self.kind == "digits":
             return f"> {_one_digit(10.0 ** math.floor(math.log10(self.error)))}"
-        return f"{self.error:.2g}"
+        return f"{self.error:.2g}".replace("e-0", "e-")
 
 
 @dataclass(frozen=True)
