@@ -13,6 +13,9 @@ Three forms of one formula, from the ground up:
   (its functions are also names of this package);
 - `lnlib.nn`: modules that take the place of `torch.nn.LayerNorm` and
   `torch.nn.RMSNorm`. Torch is imported only when `lnlib.nn` is used.
+
+And for layer norms that others wrote: `lnlib.mistakes`, the mistakes that were
+published, and `lnlib.diagnose`, which finds them.
 """
 
 import importlib
@@ -36,11 +39,13 @@ __version__ = "0.1.0"
 __all__ = [
     "DtypeError",
     "ShapeError",
+    "diagnose",
     "functional",
     "layer_norm",
     "layer_norm_backward",
     "layer_norm_forward",
     "loops",
+    "mistakes",
     "nn",
     "restandardize",
     "rms_norm",
@@ -50,16 +55,18 @@ __all__ = [
     "standardize_backward",
 ]
 
-# Each needs a package that `import lnlib` does not: torch, matplotlib,
-# scikit-learn or IPython.
-_ON_FIRST_USE = ("lab", "nn", "pages", "plotting")
+# Most need a package that `import lnlib` does not: torch, matplotlib, scikit-learn
+# or IPython.
+_ON_FIRST_USE = ("diagnosis", "lab", "mistakes", "nn", "pages", "plotting", "tables")
 
 
 def __getattr__(name):
     if name in _ON_FIRST_USE:
         return importlib.import_module(f"lnlib.{name}")
+    if name == "diagnose":  # the function; its module has another name
+        return importlib.import_module("lnlib.diagnosis").diagnose
     raise AttributeError(f"module 'lnlib' has no attribute {name!r}")
 
 
 def __dir__():
-    return sorted({*globals(), *_ON_FIRST_USE})
+    return sorted({*globals(), *_ON_FIRST_USE, "diagnose"})

@@ -10,15 +10,9 @@ import textwrap
 
 from IPython.display import display
 
+from lnlib.tables import Markdown, table
 
-class Markdown(str):
-    """Text that a notebook renders as Markdown, and a terminal prints as it is."""
-
-    def __repr__(self):
-        return str(self)
-
-    def _repr_markdown_(self):
-        return str(self)
+__all__ = ["Markdown", "glue", "source", "table"]
 
 
 def source(*objects, docstring=False):
@@ -45,50 +39,6 @@ def source(*objects, docstring=False):
     """
     texts = [_source(o, docstring) for o in objects]
     return Markdown("```python\n" + "\n\n\n".join(texts) + "\n```")
-
-
-def table(header, rows, align=None):
-    """Rows of cells as a table.
-
-    Args:
-        header: the names of the columns, a list of str.
-        rows: the rows, each with one cell a column; cells are written with str().
-        align: one letter a column, l, r or c; by default l for the first and r for
-            the others.
-
-    Returns:
-        The table, a `Markdown`.
-
-    Raises:
-        ValueError: a row has not one cell a column, or align not one letter a column.
-
-    >>> table(["dtype", "error"], [["float32", "1.2e-07"], ["float64", "3.1e-16"]])
-    | dtype   |   error |
-    |:--------|--------:|
-    | float32 | 1.2e-07 |
-    | float64 | 3.1e-16 |
-    """
-    cells = [[str(c) for c in row] for row in [header, *rows]]
-    columns = len(header)
-    align = align or "l" + "r" * (columns - 1)
-    if len(align) != columns or set(align) - set("lrc"):
-        raise ValueError(
-            f"Expected align to have one letter of l, r, c for each of {columns} "
-            f"columns, but got {align!r}"
-        )
-    for row in cells[1:]:
-        if len(row) != columns:
-            raise ValueError(f"Expected rows of {columns} cells, but got {row}")
-    widths = [max(3, *(len(row[i]) for row in cells)) for i in range(columns)]
-    lines = [
-        "| " + " | ".join(map(_padded, row, widths, align)) + " |" for row in cells
-    ]
-    rule = {"l": (":", "-"), "r": ("-", ":"), "c": (":", ":")}
-    rules = [
-        rule[a][0] + "-" * w + rule[a][1] for a, w in zip(align, widths, strict=True)
-    ]
-    lines.insert(1, "|" + "|".join(rules) + "|")
-    return Markdown("\n".join(lines))
 
 
 def glue(name, value, spec=None):
@@ -118,10 +68,6 @@ def glue(name, value, spec=None):
         raw=True,
         metadata={"scrapbook": {"name": name, "mime_prefix": prefix}},
     )
-
-
-def _padded(text, width, align):
-    return {"l": text.ljust, "r": text.rjust, "c": text.center}[align](width)
 
 
 def _source(obj, docstring):

@@ -13,7 +13,9 @@ __all__ = [
     "probes",
     "rules",
     "statistics",
+    "sweep",
     "training",
+    "verify",
 ]
 
 

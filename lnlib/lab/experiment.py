@@ -201,8 +201,8 @@ class Experiment:
             row["stage"] == "tune"
         ):
             return (
-                f"Expected the seeds {list(self.tuning.seeds)} in the stage tune and no "
-                f"others, but got seed {row['seed']} in the stage {row['stage']}"
+                f"Expected the seeds {list(self.tuning.seeds)} in the stage tune and "
+                f"no others, but got seed {row['seed']} in the stage {row['stage']}"
             )
         return None
 

@@ -1,4 +1,4 @@
-"""Look into a network without changing it: what passes, what flows back, the weights."""
+"""Look into a network without changing it: activations, gradients and weights."""
 
 import contextlib
 
@@ -8,8 +8,8 @@ import torch
 def effective_rank(x):
     """How many directions rows spread over: exp of the entropy of the spectrum.
 
-    With singular values s of the rows and p = s / sum(s), it is exp(-sum(p log p)): 1 if
-    all rows are multiples of one, and n if n directions have the same share.
+    With singular values s of the rows and p = s / sum(s), it is exp(-sum(p log p)):
+    1 if all rows are multiples of one, and n if n directions have the same share.
 
     Args:
         x: rows, a tensor of shape (*, d) with at least one row.

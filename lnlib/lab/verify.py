@@ -1,14 +1,10 @@
-"""python -m lnlib verify: compute rows of the tables again, and compare."""
+"""Compute rows of a table again, and compare."""
 
 import math
 import random
-import sys
 
-from lnlib.lab import evidence
-from lnlib.lab.experiment import ExperimentError, Run, load
-from lnlib.lab.run import measure, processor, versions
-
-HELP = "compute a sample of the measured rows again and compare"
+from lnlib.lab.experiment import Run
+from lnlib.lab.sweep import measure, processor, versions
 
 
 def same_machine(record):
@@ -64,63 +60,3 @@ def sample(experiment, table, count, seed, cheapest=False):
     if cheapest:
         rows.sort(key=experiment.cost)
     return rows[:count]
-
-
-def add_arguments(parser):
-    """The options of `python -m lnlib verify`."""
-    parser.add_argument(
-        "questions", nargs="*", metavar="QUESTION", help="by default every table"
-    )
-    parser.add_argument("--rows", type=int, default=5, help="of each table; 5")
-    parser.add_argument(
-        "--seed", type=int, help="decides which rows; by default chance"
-    )
-    parser.add_argument(
-        "--evidence", metavar="FOLDER", help="where the tables are; in the library"
-    )
-
-
-def main(options):
-    """Do what the options say; returns the exit status, 1 if a row differs."""
-    seed = (
-        random.SystemRandom().randrange(10**6) if options.seed is None else options.seed
-    )
-    bad = 0
-    try:
-        if options.rows < 1:
-            raise ExperimentError(
-                f"Expected --rows to be at least 1, not {options.rows}"
-            )
-        for question in options.questions or evidence.tables(options.evidence):
-            experiment = load(question)
-            table = evidence.load(experiment.name, options.evidence)
-            bad += _verify(experiment, table, options.rows, seed)
-    except (ExperimentError, evidence.EvidenceError) as error:
-        print(f"lnlib: {error}", file=sys.stderr)
-        return 1
-    return 1 if bad else 0
-
-
-def _verify(experiment, table, count, seed):
-    if (table.factors, table.measurements) != (
-        experiment.factors,
-        tuple(experiment.measurements),
-    ):
-        raise evidence.EvidenceError(
-            f"{table.name}.csv, line 1: Expected the experiment's columns, but got "
-            f"{', '.join((*table.factors, 'seed', *table.measurements))}. "
-            f"Move the table away and run the question again"
-        )
-    exact = same_machine(table.provenance)
-    device = table.provenance.get("device", "cpu")
-    bad = 0
-    rows = sample(experiment, table, count, seed)
-    for row in rows:
-        for sentence in differences(experiment, row, exact, device):
-            print(f"{table.name}: {sentence}", file=sys.stderr)
-            bad += 1
-    how = "bit for bit" if exact else "within the tolerances for another processor"
-    result = "agree" if not bad else f"{bad} measurements DIFFER"
-    what = f"{len(rows)} of {len(table)} rows, --seed {seed}"
-    print(f"{table.name}: {what}: {result}, {how}")
-    return bad

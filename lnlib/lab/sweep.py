@@ -1,7 +1,9 @@
-"""python -m lnlib run: measure what a question asks, go on after any interruption."""
+"""Make the runs of an experiment, in parallel, and go on after any interruption."""
 
 import contextlib
 import datetime
+import importlib.metadata
+import importlib.util
 import math
 import os
 import platform
@@ -15,10 +17,7 @@ import traceback
 from pathlib import Path
 
 from lnlib.lab import evidence
-from lnlib.lab.experiment import STAGES, ExperimentError, load, names
-
-HELP = "run an experiment of the book, or one of your own, over its grid and seeds"
-
+from lnlib.lab.experiment import STAGES, ExperimentError, load
 
 # ---------------------------------------------------------------- one run
 
@@ -65,8 +64,6 @@ def processor():
 
 def versions():
     """The versions of what computes: a dict."""
-    import importlib.metadata
-
     found = {"python": platform.python_version()}
     for name in ("torch", "numpy", "scikit-learn", "scipy"):
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -147,6 +144,7 @@ def sweep(
         Failed: a run raised an exception, or its worker died.
         Interrupted: Ctrl-C.
     """
+    _check_packages()
     experiment = load(spec)
     check_request(experiment, seeds, only)
     path = Path(folder or evidence.folder()) / f"{experiment.name}.csv"
@@ -180,6 +178,16 @@ def sweep(
             table.sort(experiment.place)
             session.write()
     return session.rows
+
+
+def _check_packages():
+    for name in ("joblib", "threadpoolctl", "tqdm"):
+        if importlib.util.find_spec(name) is None:
+            raise ModuleNotFoundError(
+                f"Running experiments needs {name}, which is not installed; "
+                "install it with: pip install 'lnlib[lab]'",
+                name=name,
+            )
 
 
 def check_request(experiment, seeds, only):
@@ -445,7 +453,7 @@ def commit():
 
     try:
         top = Path(git("rev-parse", "--show-toplevel"))
-        if not (top / "lnlib" / "lab" / "run.py").samefile(__file__):
+        if not (top / "lnlib" / "lab" / "sweep.py").samefile(__file__):
             return None
         changed = git("status", "--porcelain", "--", str(top / "lnlib"))
         changed = [x for x in changed.splitlines() if "lnlib/evidence/" not in x]
@@ -536,153 +544,3 @@ def in_words(seconds):
 
 def _key(experiment, row):
     return tuple(row[f] for f in (*experiment.factors, "seed"))
-
-
-# ---------------------------------------------------------------- the command
-
-
-def add_arguments(parser):
-    """The options of `python -m lnlib run`."""
-    parser.add_argument(
-        "questions",
-        nargs="*",
-        metavar="QUESTION",
-        help="a name that --list shows, or a Python file; several are run in turn",
-    )
-    parser.add_argument("--all", action="store_true", help="every question of the book")
-    parser.add_argument("--list", action="store_true", help="say what there is")
-    parser.add_argument(
-        "--seeds", help="of the runs that count: 5 for the first five, 0-4, or 3,7"
-    )
-    parser.add_argument(
-        "--only",
-        action="append",
-        default=[],
-        metavar="FACTOR=LEVEL",
-        help="only these levels, such as norm=layer or batch_size=2,4; repeatable",
-    )
-    parser.add_argument("--jobs", type=int, default=1, help="how many processes; 1")
-    parser.add_argument("--device", default="cpu", help="cpu, or cuda; cpu")
-    parser.add_argument(
-        "--cluster",
-        metavar="ADDRESS",
-        help="hand the runs to a Dask cluster: its scheduler's address, or local",
-    )
-    parser.add_argument(
-        "--evidence", metavar="FOLDER", help="where the tables are; in the library"
-    )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="say what would be run, and how long"
-    )
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
-
-
-def main(options):
-    """Do what the options say; returns the exit status."""
-    if options.list:
-        for name in names():
-            print(f"{name:20} {load(name).question}")
-        return 0
-    questions = names() if options.all else options.questions
-    if not questions:
-        return _stop("Expected a question, or --all; --list says what there is")
-    if options.jobs < 1:
-        return _stop(f"Expected --jobs to be at least 1, but got {options.jobs}")
-    for question in questions:
-        if status := _one(question, options):
-            return status
-    return 0
-
-
-def _one(question, options):
-    def say(text):
-        print(text, file=sys.stderr)
-
-    try:
-        experiment = load(question)
-        seeds = read_seeds(options.seeds, experiment)
-        only = read_only(options.only, experiment)
-        if options.dry_run:
-            print(foretell(experiment, options.evidence, seeds, only, options.jobs))
-            return 0
-        made = sweep(
-            experiment,
-            options.evidence,
-            seeds,
-            only,
-            options.jobs,
-            options.device,
-            options.cluster,
-            say,
-            progress=not options.quiet,
-        )
-    except Interrupted:
-        say(
-            "\nStopped. Every run that was finished is in the table. Go on with the "
-            "same command"
-        )
-        return 130
-    except Failed as error:
-        return _stop(
-            f"{error}\nThe runs that were finished are in the table. When the cause is "
-            "gone, go on with the same command"
-        )
-    except (ExperimentError, evidence.EvidenceError, ModuleNotFoundError) as error:
-        return _stop(str(error))
-    except OSError as error:
-        return _stop(f"The table cannot be written: {error}. See --evidence")
-    print(f"{experiment.name}: {made} runs made, none is missing of what was asked for")
-    return 0
-
-
-def _stop(text):
-    print(f"lnlib: {text}", file=sys.stderr)
-    return 1
-
-
-def read_seeds(text, experiment):
-    """The seeds that --seeds names; None if it names none.
-
-    >>> from lnlib.lab.experiment import load
-    >>> read_seeds("3", load("batch_size")), read_seeds("0-1,7", load("batch_size"))
-    ([0, 1, 2], [0, 1, 7])
-    """
-    if text is None:
-        return None
-    if text.isdecimal():
-        count = int(text)
-        if 1 <= count <= len(experiment.seeds):
-            return list(experiment.seeds[:count])
-        raise ExperimentError(
-            f"Expected --seeds to be from 1 to {len(experiment.seeds)}, or a list such "
-            f"as 0-{count}, but got {text}"
-        )
-    seeds = []
-    for part in text.split(","):
-        found = re.fullmatch(r"(\d+)(?:-(\d+))?", part.strip())
-        if not found:
-            raise ExperimentError(
-                f"Expected --seeds to be like 5, 0-4 or 3,7, but got {text!r}"
-            )
-        first = int(found[1])
-        seeds += range(first, int(found[2] or first) + 1)
-    return list(dict.fromkeys(seeds))
-
-
-def read_only(texts, experiment):
-    """The levels that --only names, by factor; None if it names none.
-
-    >>> from lnlib.lab.experiment import load
-    >>> read_only(["batch_size=2,4"], load("batch_size"))
-    {'batch_size': [2, 4]}
-    """
-    only = {}
-    for text in texts:
-        factor, equals, levels = text.partition("=")
-        if not equals or not levels:
-            raise ExperimentError(
-                f"Expected --only to be like norm=layer, but got {text!r}"
-            )
-        only.setdefault(factor, []).extend(map(evidence.read_cell, levels.split(",")))
-    check_request(experiment, None, only)
-    return only or None
