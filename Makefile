@@ -4,7 +4,7 @@
 PY := .venv/bin/python
 
 .PHONY: help setup book serve test lint test-library test-notebooks test-site \
-        notebooks figures lock clean
+        notebooks figures results lock clean
 
 help:
 	@echo "make book             build the site, always from nothing, and say where it is"
@@ -12,6 +12,7 @@ help:
 	@echo "make notebooks        run the notebooks again and keep their outputs (ONLY=03 for one)"
 	@echo "make serve            serve the built site on this machine"
 	@echo "make figures          draw the figures of the front page again"
+	@echo "make results          run what the experiments' tables lack (JOBS=2)"
 	@echo "make lint, test-library, test-notebooks, test-site: one part of make test"
 	@echo "make lock             resolve requirements.in anew into requirements.lock"
 	@echo "make clean            remove what was built; .venv stays"
@@ -37,6 +38,9 @@ notebooks: setup
 
 figures: setup
 	@$(PY) scripts/draw_figures.py
+
+results: setup
+	@$(PY) -m lnlib run --all --jobs $(or $(JOBS),1)
 
 lock: setup
 	@sh scripts/lock.sh

@@ -1093,8 +1093,8 @@ _CLAIMS = [
         LITERATURE,
         sourced(
             CONDITIONAL,
-            "dependence on the mini-batch and recurrent networks are its motive; the "
-            "order of examples is not [ba2016layer]",
+            "dependence on the mini-batch and recurrent networks are its motive, "
+            "the order of examples is not [ba2016layer]",
         ),
         sources=("ba2016layer",),
     ),

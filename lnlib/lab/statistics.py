@@ -6,6 +6,7 @@ NaN, as for values that are all equal.
 
 import dataclasses
 import math
+import warnings
 
 import numpy as np
 
@@ -139,14 +140,17 @@ def interval(values, statistic=np.mean, level=0.95, seed=0, resamples=9999):
     estimate = float(statistic(values))
     if (values == values[0]).all():
         return Interval(estimate, estimate, estimate, level, len(values))
-    found = stats.bootstrap(
-        (values,),
-        statistic,
-        confidence_level=level,
-        n_resamples=resamples,
-        method="BCa",
-        rng=np.random.default_rng(seed),
-    ).confidence_interval
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        # It warns where its answer is NaN, which is seen below.
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        found = stats.bootstrap(
+            (values,),
+            statistic,
+            confidence_level=level,
+            n_resamples=resamples,
+            method="BCa",
+            rng=np.random.default_rng(seed),
+        ).confidence_interval
     low, high = float(found.low), float(found.high)
     if math.isnan(low) or math.isnan(high):  # a statistic that no single value moves
         low = high = estimate

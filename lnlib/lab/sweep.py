@@ -2,6 +2,7 @@
 
 import contextlib
 import datetime
+import functools
 import importlib.metadata
 import importlib.util
 import math
@@ -45,6 +46,7 @@ def one_thread():
             torch.use_deterministic_algorithms(strict)
 
 
+@functools.cache
 def processor():
     """The processor that this process runs on, in words, as exactly as it says.
 
@@ -257,25 +259,28 @@ def _workers(jobs, cluster):
     """A function that hands runs out to workers and yields them as they are done."""
     import joblib
 
-    def hand_out(spec, runs, device):
+    def hand_out(backend, spec, runs, device):
         tasks = [joblib.delayed(_measured)(spec, r, device, os.getpid()) for r in runs]
-        # One run a time, so that each is in the table as soon as it is done.
-        parallel = joblib.Parallel(
-            n_jobs=jobs, batch_size=1, return_as="generator_unordered"
-        )
-        yield from parallel(tasks)
+        # The choice of a backend holds for one thread, so it is made here, in the one
+        # that iterates.
+        with joblib.parallel_config(**backend):
+            # One run a time, so that each is in the table as soon as it is done.
+            yield from joblib.Parallel(
+                n_jobs=-1 if cluster else jobs,
+                # A cluster may grow while it runs.
+                pre_dispatch="all" if cluster else "2 * n_jobs",
+                batch_size=1,
+                return_as="generator_unordered",
+            )(tasks)
 
     if cluster:
-        with (
-            _dask(jobs, cluster) as (client, doomed),
-            joblib.parallel_config(backend="dask", client=client),
-        ):
-            yield lambda *args: _watched(hand_out(*args), doomed)
+        with _dask(jobs, cluster) as (client, doomed):
+            backend = {"backend": _dask_backend(client)}
+            yield lambda *args: _watched(hand_out(backend, *args), doomed)
         return
-    config = {"backend": "loky", "inner_max_num_threads": 1} if jobs > 1 else {}
+    backend = {"backend": "loky", "inner_max_num_threads": 1}
     try:
-        with joblib.parallel_config(**config) if config else contextlib.nullcontext():
-            yield hand_out
+        yield lambda *args: hand_out(backend, *args)
     except joblib.externals.loky.process_executor.TerminatedWorkerError:
         raise Failed(
             "A worker process died, as it does when memory runs out or somebody kills "
@@ -283,9 +288,7 @@ def _workers(jobs, cluster):
         ) from None
     finally:
         if jobs > 1:
-            from joblib.externals.loky import get_reusable_executor
-
-            get_reusable_executor().shutdown(wait=True, kill_workers=True)
+            joblib.externals.loky.get_reusable_executor().shutdown(kill_workers=True)
 
 
 @contextlib.contextmanager
@@ -323,6 +326,22 @@ def _dask(jobs, cluster):
             return any(f.status == "error" for f in list(client.futures.values()))
 
         yield client, doomed
+
+
+def _dask_backend(client):
+    from joblib._dask import DaskDistributedBackend
+
+    class Backend(DaskDistributedBackend):
+        """joblib's, but of a single worker it makes use too.
+
+        joblib sees that there is but one and stays in this process, where a run that
+        takes too much memory would end the sweep.
+        """
+
+        def effective_n_jobs(self, n_jobs):
+            return max(2, super().effective_n_jobs(n_jobs))
+
+    return Backend(client=client)
 
 
 def _watched(results, doomed):
@@ -397,7 +416,6 @@ class _Session:
         mine["seconds_of_runs"] = round(mine["seconds_of_runs"] + done["seconds"], 3)
         mine["cost_of_runs"] += self.experiment.cost(run.config)
         mine["processors"] = sorted({*mine["processors"], done["processor"]})
-        mine["versions"] = versions()
         if time.perf_counter() - self._written > 1:
             self.write()
 
@@ -405,6 +423,7 @@ class _Session:
         """Write the record down."""
         if not self.rows and not self._earlier:
             return
+        self._mine["versions"] = versions()
         self._mine["seconds"] = round(time.perf_counter() - self._start, 1)
         wanted = [
             run
