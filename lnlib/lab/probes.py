@@ -12,7 +12,7 @@ def effective_rank(x):
     1 if all rows are multiples of one, and n if n directions have the same share.
 
     Args:
-        x: rows, a tensor of shape (*, d) with at least one row.
+        x: rows, a tensor of shape `(*, d)` with at least one row.
 
     Returns:
         A float from 1 to d; 0 for rows of zeros, and NaN where x is not finite.
@@ -45,7 +45,7 @@ def moments(x):
     """Mean, spread and effective rank of activations: a dict of floats.
 
     Args:
-        x: a tensor of shape (*, d), with at least one row.
+        x: a tensor of shape `(*, d)`, with at least one row.
 
     Returns:
         `mean` and `spread` (the population standard deviation) over all elements, and
