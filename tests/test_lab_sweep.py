@@ -117,7 +117,8 @@ def test_kill_9_at_any_moment_and_go_on(toy, whole, tmp_path):
     assert sum(s["rows"] for s in found["sessions"]) == RUNS and found["complete"]
 
 
-def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(toy, whole, tmp_path):
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_is_clean_and_says_how_to_go_on(toy, whole, tmp_path, sent):
     child = subprocess.Popen(
         command("run", toy, "--evidence", tmp_path, "--jobs", "2"),
         env={**os.environ, "TOY_SECONDS": "0.2"},
@@ -131,7 +132,10 @@ def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(toy, whole, tmp_path):
         if there.exists() and there.read_bytes().count(b"\n") > 3:
             break
         time.sleep(0.01)
-    os.killpg(child.pid, signal.SIGINT)  # as a terminal does: all of its processes
+    if sent == signal.SIGINT:
+        os.killpg(child.pid, sent)  # as a terminal does: all of its processes
+    else:
+        child.send_signal(sent)
     said = child.communicate(timeout=60)[1]
     assert child.returncode == 130
     assert "Go on with the same command" in said and "Traceback" not in said

@@ -1,7 +1,10 @@
 """python -m lnlib run: measure what a question asks, go on after any interruption."""
 
+import contextlib
 import re
+import signal
 import sys
+import threading
 
 from lnlib.commands import UsageError
 from lnlib.lab.evidence import EvidenceError, read_cell
@@ -73,17 +76,18 @@ def _one(question, options):
         if options.dry_run:
             print(foretell(experiment, options.evidence, seeds, only, options.jobs))
             return 0
-        made = sweep(
-            experiment,
-            options.evidence,
-            seeds,
-            only,
-            options.jobs,
-            options.device,
-            options.cluster,
-            say,
-            progress=not options.quiet,
-        )
+        with _terminated_as_interrupted():
+            made = sweep(
+                experiment,
+                options.evidence,
+                seeds,
+                only,
+                options.jobs,
+                options.device,
+                options.cluster,
+                say,
+                progress=not options.quiet,
+            )
     except Interrupted:
         say(
             "\nStopped. Every run that was finished is in the table. Go on with the "
@@ -103,6 +107,19 @@ def _one(question, options):
         return _stop(f"The table cannot be written: {error}. See --evidence")
     print(f"{experiment.name}: {made} runs made, none is missing of what was asked for")
     return 0
+
+
+@contextlib.contextmanager
+def _terminated_as_interrupted():
+    """What a batch system sends at the end of the time is answered as Ctrl-C is."""
+    before = None
+    if threading.current_thread() is threading.main_thread():
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _stop(text):
