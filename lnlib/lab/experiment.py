@@ -196,7 +196,8 @@ class Experiment:
                 levels = ", ".join(map(str, self._levels(factor)))
                 return f"Expected {factor} to be one of {levels}, but got {row[factor]}"
         if not self.allowed({f: row[f] for f in self.grid}):
-            return "Expected an allowed configuration"
+            config = ", ".join(f"{f}={row[f]}" for f in self.grid)
+            return f"Expected a configuration that is allowed, but got {config}"
         if self.tuning and (row["seed"] in self.tuning.seeds) != (
             row["stage"] == "tune"
         ):

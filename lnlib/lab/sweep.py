@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from pathlib import Path
 
 from lnlib.lab import evidence
@@ -223,18 +224,22 @@ def _stage(experiment, stage, runs, hand_out, session, progress):
     # The long ones first, so that no worker is left with one at the end.
     runs.sort(key=lambda run: -experiment.cost(run.config))
     bar = _bar(experiment, stage, runs, progress)
+    results = hand_out(experiment.spec, runs, session.device)
     try:
-        with contextlib.closing(hand_out(experiment.spec, runs, session.device)) as it:
-            for run, done in it:
-                if done["error"]:
-                    raise Failed(f"{run}:\n{done['error']}")
-                session.add(run, done)
-                bar.set_postfix_str(f"{session.rows} runs", refresh=False)
-                bar.update(experiment.cost(run.config))
+        for run, done in results:
+            if done["error"]:
+                raise Failed(f"{run}:\n{done['error']}")
+            session.add(run, done)
+            bar.set_postfix_str(f"{session.rows} runs", refresh=False)
+            bar.update(experiment.cost(run.config))
     except KeyboardInterrupt:
         raise Interrupted from None
     finally:
         bar.close()
+        with warnings.catch_warnings():
+            # joblib warns of the runs that it cancels, which is what is wanted here.
+            warnings.simplefilter("ignore", UserWarning)
+            results.close()
 
 
 def _bar(experiment, stage, runs, progress):
