@@ -4,7 +4,7 @@
 PY := .venv/bin/python
 
 .PHONY: help setup book serve test lint test-library test-notebooks test-site \
-        notebooks figures colab lock clean
+        notebooks figures colab results lock clean
 
 help:
 	@echo "make book             build the site, always from nothing, and say where it is"
@@ -13,6 +13,7 @@ help:
 	@echo "make serve            serve the built site on this machine"
 	@echo "make figures          draw the figures of the front page again"
 	@echo "make colab            write the Colab edition of the notebooks (REPO=owner/name)"
+	@echo "make results          run what the experiments' tables lack (JOBS=2)"
 	@echo "make lint, test-library, test-notebooks, test-site: one part of make test"
 	@echo "make lock             resolve requirements.in anew into requirements.lock"
 	@echo "make clean            remove what was built; .venv stays"
@@ -41,6 +42,9 @@ figures: setup
 
 colab: setup
 	@$(PY) scripts/colab.py $(REPO)
+
+results: setup
+	@$(PY) -m lnlib run --all --jobs $(or $(JOBS),1)
 
 lock: setup
 	@sh scripts/lock.sh

@@ -82,9 +82,18 @@ __all__ = [
     "weight_norm_forward",
 ]
 
-# Most need a package that `import lnlib` does not: torch, matplotlib, scikit-learn
-# or IPython.
-_ON_FIRST_USE = ("diagnosis", "lab", "mistakes", "nn", "pages", "plotting", "tables")
+# Most need a package that `import lnlib` does not: torch, matplotlib, SciPy,
+# scikit-learn or IPython.
+_ON_FIRST_USE = (
+    "claims",
+    "diagnosis",
+    "lab",
+    "mistakes",
+    "nn",
+    "pages",
+    "plotting",
+    "tables",
+)
 
 
 def __getattr__(name):

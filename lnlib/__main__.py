@@ -15,6 +15,9 @@ from lnlib.commands import UsageError
 # Of each command: its module, and what it is for in a few words.
 COMMANDS = {
     "diagnose": ("lnlib.commands.diagnose", "is a function a layer norm?"),
+    "run": ("lnlib.commands.run", "run an experiment, of the book or one's own"),
+    "verify": ("lnlib.commands.verify", "compute measured rows again and compare"),
+    "claims": ("lnlib.commands.claims", "the ledger: each claim and its verdict"),
 }
 
 

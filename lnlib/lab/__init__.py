@@ -1,5 +1,29 @@
-"""What the experiments and chapters share: data, training and probes."""
+"""What the experiments and chapters share.
 
-from lnlib.lab import data, probes, training
+Data, training and probes need PyTorch; `evidence`, `statistics` and `rules` do not,
+so each comes in on first use.
+"""
 
-__all__ = ["data", "probes", "training"]
+import importlib
+
+__all__ = [
+    "data",
+    "evidence",
+    "experiment",
+    "probes",
+    "rules",
+    "statistics",
+    "sweep",
+    "training",
+    "verify",
+]
+
+
+def __getattr__(name):
+    if name in __all__:
+        return importlib.import_module(f"lnlib.lab.{name}")
+    raise AttributeError(f"module 'lnlib.lab' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

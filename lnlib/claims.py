@@ -1,0 +1,1191 @@
+"""The ledger: what is said of layer norm, and what measurement and derivation say of it.
+
+The claims are those of two articles that introduce layer norm to beginners, and a few
+that belong beside them. Each has its words, what they literally mean, how it can be
+settled, and a rule. The verdict is what the rule returns; none is written down here.
+
+>>> ledger()["L-31"].verdict().verdict
+'wrong as stated'
+"""
+
+import dataclasses
+from collections import Counter
+
+from lnlib.lab import derivations as derived
+from lnlib.lab import evidence, rules
+from lnlib.lab.rules import (
+    CONDITIONAL,
+    DOES_NOT_HOLD,
+    HOLDS,
+    NOT_TESTABLE,
+    OPEN,
+    WRONG,
+    Verdict,
+)
+
+ARTICLES = {
+    "A": "Layer Normalization: An Essential Technique for Deep Learning Beginners. "
+    "OpenGenus IQ.",
+    "B": "An article on layer normalization in very deep networks. Its text begins with "
+    "the section “Introduction to Deep Learning and Neural Networks”; title and author "
+    "are not in it.",
+    "added": "What neither article says, and a reader of both should know.",
+}
+
+MEASURED, DERIVED, LITERATURE, RHETORIC = (
+    "measured",
+    "derived",
+    "literature",
+    "rhetoric",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Quote:
+    """Words of an article: which article, the heading they stand under, the words."""
+
+    article: str
+    section: str
+    words: str
+
+    def __str__(self):
+        return f"“{self.words}” ({self.article}, {self.section})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A claim, its source and its rule.
+
+    Attributes:
+        id: L-01 and so on.
+        quotes: a tuple of `Quote`; empty for what was added.
+        meaning: what is literally said, as a statement that can be false.
+        kind: "measured", "derived", "literature" or "rhetoric".
+        rule: called without arguments, returns a `Verdict`; None for a measured claim
+            whose experiment is still to come.
+        experiment: the name of the experiment that settles it, or is to settle it.
+        chapter: the page that shows it, or None where it is still to come.
+        note: what a reader should know besides.
+        sources: keys of the bibliography.
+    """
+
+    id: str
+    quotes: tuple
+    meaning: str
+    kind: str
+    rule: object = None
+    experiment: str | None = None
+    chapter: str | None = None
+    note: str = ""
+    sources: tuple = ()
+
+    def verdict(self, where=None):
+        """What the rule returns, a `Verdict`; open if it cannot be asked yet.
+
+        Args:
+            where: the folder of the tables; by default that of the library.
+        """
+        if self.rule is None:
+            return Verdict(OPEN, f"the experiment {self.experiment!r} is still to come")
+        if self.kind != MEASURED:
+            return self.rule()
+        try:
+            table = evidence.load(self.experiment, where)
+        except evidence.EvidenceError as error:
+            return Verdict(OPEN, str(error))
+        if not table.provenance.get("complete", False):
+            return Verdict(OPEN, f"the table of {self.experiment!r} is not complete")
+        return self.rule(table)
+
+
+# ---------------------------------------------------------------- rules of tables
+
+# A difference of test errors matters from here on, as lnlib/experiments/batch_size.py
+# says it was fixed before looking; and so does a dependence on companions.
+ERROR_BAR = 0.01
+COMPANIONS_BAR = 0.01
+
+
+def worse_when_smaller(table, norm, bar=ERROR_BAR):
+    """At which batch sizes the test error is higher than at the largest.
+
+    Args:
+        table: `Evidence` with the factors norm and batch_size.
+        norm: the arm that is looked at.
+        bar: how much higher matters.
+
+    Returns:
+        A dict from batch size to `Answer`, with a confidence of 95 % over all.
+    """
+    arm = table.where(stage="test", norm=norm)
+    largest = max(arm.levels("batch_size"))
+    sizes = [size for size in arm.levels("batch_size") if size != largest]
+    level = 1 - 0.05 / len(sizes)
+    return {
+        size: rules.better(
+            arm, "test_error", largest, size, "batch_size", bar, level=level
+        )
+        for size in sizes
+    }
+
+
+def batch_norm_is_sensitive(table):
+    """L-07: with batch norm a smaller batch gives a higher error, somewhere."""
+    return rules.somewhere(worse_when_smaller(table, "batch"))
+
+
+def layer_norm_is_not_sensitive(table):
+    """L-48: the layer does not see the batch, and the result is the same."""
+    layer = derived.rows_are_independent()
+    if layer.verdict != HOLDS:
+        return layer
+    answers = worse_when_smaller(table, "layer")
+    given = {answer.answer for answer in answers.values()}
+    why = f"the layer: {layer.why}; test errors, smaller against largest batch: " + (
+        rules.everywhere(answers).why
+    )
+    if rules.YES in given:
+        return Verdict(CONDITIONAL, why)
+    return Verdict(OPEN if rules.UNCLEAR in given else HOLDS, why)
+
+
+def batch_norm_is_random(table):
+    """L-12: with batch norm an output depends on chance companions, somewhere."""
+    return rules.somewhere(
+        rules.across(
+            table.where(stage="test", norm=["batch", "layer"]),
+            "batch_size",
+            lambda part, level: rules.better(
+                part, "companions", "layer", "batch", margin=COMPANIONS_BAR, level=level
+            ),
+            [
+                size
+                for size in table.levels("batch_size")
+                if size in table.where(norm="batch").levels("batch_size")
+            ],
+        )
+    )
+
+
+# ---------------------------------------------------------------- rules of literature
+
+
+def sourced(verdict, *facts):
+    """A rule that returns a verdict for facts of the literature.
+
+    Args:
+        verdict: what follows from the facts.
+        facts: sentences, each of which ends with the key of its source in brackets.
+    """
+
+    def rule():
+        return Verdict(verdict, "; ".join(facts))
+
+    return rule
+
+
+def _said(reason):
+    return lambda: Verdict(NOT_TESTABLE, reason)
+
+
+# ---------------------------------------------------------------- the claims
+
+
+def _quotes(text):
+    """Quotes from lines `article | section | words`."""
+    lines = [line for line in text.strip().splitlines() if line.strip()]
+    return tuple(Quote(*(part.strip() for part in line.split("|"))) for line in lines)
+
+
+def _claim(number, quotes, meaning, kind, rule=None, **more):
+    return Claim(f"L-{number:02}", _quotes(quotes), meaning, kind, rule, **more)
+
+
+FORMULA = "02_the_formula"
+SCRATCH = "03_from_scratch"
+BACKWARD = "04_the_backward_pass"
+
+_CLAIMS = [
+    # ------------------------------------------------ history
+    _claim(
+        1,
+        """
+        A | History and Evolution | a relatively new technique
+        A | Question 1 | an old technique that has been used for decades
+        """,
+        "Layer norm is new; normalizing activations has not been done for decades.",
+        LITERATURE,
+        sourced(
+            CONDITIONAL,
+            "this layer is of 2016 [ba2016layer]",
+            "it is a special case of divisive normalization, which vision science had "
+            "in 1992 [ren2017normalizing]",
+        ),
+        sources=("ba2016layer", "ren2017normalizing"),
+    ),
+    _claim(
+        2,
+        "A | History and Evolution | first introduced by Jimmy Lei Ba, Jamie Ryan Kiros,"
+        " and Geoffrey Hinton in their 2016 paper",
+        "Ba, Kiros and Hinton published it first, in 2016.",
+        LITERATURE,
+        sourced(
+            HOLDS, "arXiv:1607.06450 of July 2016, a technical report [ba2016layer]"
+        ),
+        chapter=FORMULA,
+        sources=("ba2016layer",),
+    ),
+    _claim(
+        3,
+        "A | History and Evolution | developed as an alternative to batch normalization",
+        "It was made to be used where batch norm is.",
+        LITERATURE,
+        sourced(
+            HOLDS,
+            "the abstract transposes batch norm into layer norm, for recurrent networks "
+            "and where statistics of a mini-batch are a burden [ba2016layer]",
+        ),
+        sources=("ba2016layer",),
+    ),
+    _claim(
+        4,
+        "A | Question 1 | introduced as an alternative to convolutional neural networks",
+        "Given as a wrong answer: it replaces convolutional networks.",
+        LITERATURE,
+        sourced(
+            HOLDS, "it is a layer, and replaces batch norm, not a network [ba2016layer]"
+        ),
+        note="The verdict is on the article's saying that this answer is wrong.",
+        sources=("ba2016layer",),
+    ),
+    _claim(
+        5,
+        """
+        A | History and Evolution | the subject of numerous research studies
+        A | History and Evolution | a significant evolution in the field of deep learning
+        B | Conclusion and Future Directions | cannot be overstated
+        """,
+        "It matters much.",
+        RHETORIC,
+        _said("there is no measure of how much is much"),
+    ),
+    # ------------------------------------------------ batch norm, the foil
+    _claim(
+        6,
+        """
+        A | History and Evolution | subtracting the mean and dividing by the standard deviation
+        B | The Concept of Normalization in Machine Learning | computing the mean and variance of the mini-batch
+        """,
+        "Batch norm standardizes by the statistics of the mini-batch.",
+        DERIVED,
+        derived.batch_statistics_are_half,
+        note="Neither article says that inference uses running statistics instead.",
+    ),
+    _claim(
+        7,
+        """
+        A | History and Evolution | sensitivity to batch size
+        B | The Concept of Normalization in Machine Learning | batch normalization can be sensitive to the batch size
+        """,
+        "With batch norm, some smaller batch gives a higher test error than a large one.",
+        MEASURED,
+        batch_norm_is_sensitive,
+        experiment="batch_size",
+        note="In a multilayer perceptron. A convolution has more values a channel: see "
+        "the experiment 'convolution', still to come.",
+    ),
+    _claim(
+        8,
+        "A | History and Evolution | the order of training examples",
+        "What batch norm computes depends on the order of the examples.",
+        DERIVED,
+        derived.batch_order_is_not_it,
+        note="It depends on which examples are in the batch, and running statistics on "
+        "the order of the batches; the experiment 'company' is to measure both.",
+    ),
+    _claim(
+        9,
+        "B | The Concept of Normalization in Machine Learning | may introduce additional "
+        "computational overhead",
+        "Batch norm costs time.",
+        DERIVED,
+        derived.batch_norm_folds,
+        note="In training it does; at inference it can be had for nothing.",
+    ),
+    _claim(
+        10,
+        "B | The Concept of Normalization in Machine Learning | leads to increased "
+        "training speed and enhanced stability",
+        "Networks with batch norm train faster and more stably.",
+        LITERATURE,
+        sourced(
+            CONDITIONAL,
+            "the same accuracy on ImageNet in 14 times fewer steps [ioffe2015batch]",
+            "in deep networks without skip connections it makes gradients explode "
+            "[yang2019mean]",
+        ),
+        sources=("ioffe2015batch", "yang2019mean"),
+    ),
+    _claim(
+        11,
+        "B | Comparative Analysis | benefit convolutional neural networks (CNNs), "
+        "particularly in image processing tasks, as it introduces dependencies",
+        "Batch norm helps convolutional networks because examples depend on each other.",
+        MEASURED,
+        experiment="convolution",
+    ),
+    _claim(
+        12,
+        "B | Comparative Analysis | introduce stochasticity into the learning process "
+        "due to its reliance on mini-batch statistics",
+        "With batch norm an example's output depends on chance companions.",
+        MEASURED,
+        batch_norm_is_random,
+        experiment="batch_size",
+    ),
+    _claim(
+        13,
+        "B | Comparative Analysis | less effective in certain scenarios such as online "
+        "learning or recurrent neural networks (RNNs)",
+        "Batch norm does worse with single examples and in recurrent networks.",
+        MEASURED,
+        experiment="recurrent",
+    ),
+    # ------------------------------------------------ what layer norm is
+    _claim(
+        14,
+        """
+        A | History and Evolution | operates on a single training example at a time
+        B | How Layer Normalization Works | operates on individual training instances
+        B | What is Layer Normalization? | processing each data point independently
+        """,
+        "The output for an example depends on that example alone.",
+        DERIVED,
+        derived.rows_are_independent,
+        chapter=FORMULA,
+        note="In a sequence it is each token by itself, and not each example.",
+    ),
+    _claim(
+        15,
+        """
+        B | The Concept of Normalization in Machine Learning | across the features for each layer independently
+        B | Comparative Analysis | normalizes across the feature dimension
+        """,
+        "Statistics are taken over the features of an example.",
+        DERIVED,
+        derived.over_features,
+        chapter=FORMULA,
+    ),
+    _claim(
+        16,
+        """
+        A | How Does Layer Normalization Work? | the mean and standard deviation of the activations of each neuron
+        B | What is Layer Normalization? | computing the mean and variance for each feature
+        """,
+        "Each neuron, or feature, has a mean and a deviation of its own.",
+        DERIVED,
+        derived.not_over_neurons,
+        chapter=FORMULA,
+        note="That is batch norm.",
+    ),
+    _claim(
+        17,
+        "A | How Does Layer Normalization Work? | the distribution of the inputs to each "
+        "neuron more consistent across training examples",
+        "With layer norm a neuron's input varies less from example to example.",
+        MEASURED,
+        experiment="neurons",
+    ),
+    _claim(
+        18,
+        """
+        A | What is Layer Normalization? | applied to the activations of neurons within a layer
+        B | What is Layer Normalization? | normalizing the inputs to each layer
+        B | How Layer Normalization Works | all the neurons’ outputs
+        """,
+        "It makes no difference whether outputs, inputs or summed inputs are normalized.",
+        MEASURED,
+        experiment="depth",
+        note="The paper normalizes the summed inputs, before the activation.",
+    ),
+    _claim(
+        19,
+        """
+        A | What is Layer Normalization? | centered around zero and has a unit variance
+        B | How Layer Normalization Works | a mean of zero and a unit variance
+        """,
+        "The output has mean 0 and variance 1.",
+        DERIVED,
+        derived.zero_mean_unit_variance,
+        chapter=FORMULA,
+    ),
+    _claim(
+        20,
+        """
+        B | What is Layer Normalization? | µ = 1/d * Σi=1d xi
+        B | What is Layer Normalization? | σ² = 1/d * Σi=1d (xi – µ)²
+        B | What is Layer Normalization? | yi = (xi – µ) / √(σ² + ε)
+        """,
+        "These are the formulas of layer norm.",
+        DERIVED,
+        derived.formula_is_right,
+        chapter=FORMULA,
+        note="The paper has no epsilon.",
+    ),
+    _claim(
+        21,
+        "B | What is Layer Normalization? | yi = γ yi + β",
+        "One gamma and one beta serve all features.",
+        DERIVED,
+        derived.gain_is_per_feature,
+        chapter=FORMULA,
+        note="And y stands for two things in one line.",
+    ),
+    _claim(
+        22,
+        """
+        B | How Layer Normalization Works | The mean (BC)
+        B | How Layer Normalization Works | the variance (C3²)
+        """,
+        "Nothing: these are µ and σ², damaged in printing.",
+        RHETORIC,
+        _said("a misprint states nothing"),
+    ),
+    _claim(
+        23,
+        "B | How Layer Normalization Works | y = γ * (x – BC) / sqrt(C3² + ε) + β",
+        "With the misprint mended, this is the whole forward pass.",
+        DERIVED,
+        derived.final_formula_is_right,
+        chapter=BACKWARD,
+    ),
+    _claim(
+        24,
+        "A | How Does Layer Normalization Work? | takes the weighted sum of the outputs "
+        "of the neurons in the previous layer, applies an activation function",
+        "A layer is that, neuron by neuron.",
+        DERIVED,
+        derived.neurons_are_weighted_sums,
+        note="The bias is left out.",
+    ),
+    _claim(
+        25,
+        "A | How Does Layer Normalization Work? | instead of normalizing over the entire "
+        "batch, we normalize over the activations within each layer",
+        "Layer norm is batch norm with the axes exchanged.",
+        DERIVED,
+        derived.over_features,
+        chapter=FORMULA,
+        note="It contradicts the sentence before it, L-16.",
+    ),
+    _claim(
+        26,
+        """
+        B | How Layer Normalization Works | restore any potential loss of information
+        B | What is Layer Normalization? | enable the model to restore expressive power
+        """,
+        "With gamma and beta, what the norm took away can be had back.",
+        DERIVED,
+        derived.cannot_be_undone,
+        note="In networks the skip connection keeps it; the experiment 'information' is "
+        "to measure how much.",
+    ),
+    _claim(
+        27,
+        "B | How Layer Normalization Works | empowers them to learn richer representations",
+        "With gamma and beta a network does better than without.",
+        MEASURED,
+        experiment="affine",
+    ),
+    _claim(
+        28,
+        "",
+        "Layer norm is no reparameterization: no weights without it do what weights with "
+        "it do.",
+        DERIVED,
+        derived.is_no_reparameterization,
+        sources=("ba2016layer",),
+    ),
+    # ------------------------------------------------ epsilon
+    _claim(
+        29,
+        """
+        B | What is Layer Normalization? | a small constant added for numerical stability
+        B | How Layer Normalization Works | a small constant added for numerical stability
+        """,
+        "Without epsilon some inputs give no number.",
+        DERIVED,
+        derived.eps_is_for_stability,
+        chapter=FORMULA,
+        note="It changes the function as well.",
+    ),
+    _claim(
+        30,
+        "A | Question 2 | To prevent numerical instability in the computation of the "
+        "standard deviation",
+        "Without epsilon the standard deviation is computed badly.",
+        DERIVED,
+        derived.eps_guards_the_division,
+        chapter=SCRATCH,
+        note="Given as the right answer. It is the division that epsilon guards.",
+    ),
+    _claim(
+        31,
+        "A | Question 2 | If the standard deviation is very small (close to zero), then "
+        "the normalized values can become very large",
+        "A small deviation makes large outputs.",
+        DERIVED,
+        derived.outputs_are_bounded,
+        sources=("samuelson1968deviant",),
+        chapter=FORMULA,
+    ),
+    _claim(
+        32,
+        "A | Question 2 | cause numerical overflow or underflow",
+        "A small deviation makes the division overflow or underflow.",
+        DERIVED,
+        derived.overflow_where,
+        note="What fails is 0 / 0, and squares in half precision.",
+    ),
+    _claim(
+        33,
+        "A | Question 2 | increasing the standard deviation, which in turn limits the "
+        "size of the normalized values",
+        "Without epsilon the outputs have no limit.",
+        DERIVED,
+        derived.eps_does_not_limit_the_size,
+        chapter=BACKWARD,
+        note="What it limits is the gradient. The articles add it in different places: A "
+        "to the denominator, B under the root.",
+    ),
+    _claim(
+        34,
+        "A | Question 2 | (e.g., 1e-8), we can ensure that the normalization is stable "
+        "and does not introduce numerical errors",
+        "With 1e-8 nothing goes wrong.",
+        DERIVED,
+        derived.eps_1e_8_is_not_safe,
+        chapter=SCRATCH,
+    ),
+    _claim(
+        35,
+        """
+        A | Question 2 | To ensure that the output of the normalization is always positive
+        A | Question 2 | To prevent the model from overfitting to the training data
+        A | Question 2 | To increase the expressiveness of the model
+        """,
+        "Given as wrong answers: epsilon does these things.",
+        DERIVED,
+        derived.eps_does_nothing_else,
+        note="The verdict is on the article's saying that they are wrong.",
+    ),
+    # ------------------------------------------------ benefits
+    _claim(
+        36,
+        """
+        A | Benefits of Layer Normalization | can prevent the vanishing gradient problem
+        B | Benefits of Layer Normalization in Very Deep Networks | effective in addressing the vanishing gradient problem
+        """,
+        "With layer norm the gradient does not shrink from layer to layer.",
+        MEASURED,
+        experiment="depth",
+    ),
+    _claim(
+        37,
+        """
+        A | Benefits of Layer Normalization | gradients become very small during backpropagation and cause the network to stop learning
+        B | Introduction to Deep Learning and Neural Networks | minimal updates to the weights, stalling the learning process
+        """,
+        "Where gradients are small, a network does not learn.",
+        MEASURED,
+        experiment="depth",
+    ),
+    _claim(
+        38,
+        """
+        A | Benefits of Layer Normalization | improve the stability of the training process
+        B | Benefits of Layer Normalization in Very Deep Networks | avoiding the large fluctuations that can destabilize training
+        """,
+        "With layer norm more learning rates work.",
+        MEASURED,
+        experiment="learning_rate",
+    ),
+    _claim(
+        39,
+        "B | Benefits of Layer Normalization in Very Deep Networks | more reliable "
+        "updates during backpropagation",
+        "With layer norm a gradient still holds after a step along it.",
+        MEASURED,
+        experiment="landscape",
+    ),
+    _claim(
+        40,
+        """
+        B | Benefits of Layer Normalization in Very Deep Networks | improved convergence speed
+        B | Benefits of Layer Normalization in Very Deep Networks | ultimately leading to reduced training times
+        """,
+        "With layer norm a loss is reached in fewer steps, and in less time.",
+        MEASURED,
+        experiment="convergence",
+    ),
+    _claim(
+        41,
+        """
+        B | What is Layer Normalization? | mitigate issues related to internal covariate shift
+        B | Benefits of Layer Normalization in Very Deep Networks | By reducing the internal covariate shift
+        """,
+        "It helps because activations then change their distribution less in training.",
+        MEASURED,
+        experiment="covariate_shift",
+        sources=("santurkar2018how", "xu2019understanding"),
+    ),
+    _claim(
+        42,
+        "B | Benefits of Layer Normalization in Very Deep Networks | reaching optimal or "
+        "near-optimal weight settings",
+        "Training finds weights near the best.",
+        RHETORIC,
+        _said("of a loss that is not convex nobody knows the best weights"),
+    ),
+    _claim(
+        43,
+        """
+        A | Benefits of Layer Normalization | improve the generalization performance
+        A | Conclusion | improve the generalization performance
+        """,
+        "With layer norm the test error is lower at the same training loss.",
+        MEASURED,
+        experiment="generalization",
+    ),
+    _claim(
+        44,
+        """
+        A | Benefits of Layer Normalization | By reducing the impact of small changes in the input distribution
+        B | Challenges and Limitations of Layer Normalization | generally robust to varying input distributions
+        """,
+        "With layer norm a shift of the inputs does less harm.",
+        MEASURED,
+        experiment="shift",
+    ),
+    _claim(
+        45,
+        "A | Benefits of Layer Normalization | where the input distribution can change "
+        "over time, such as in natural language processing",
+        "With layer norm a drift of the inputs does less harm.",
+        MEASURED,
+        experiment="shift",
+    ),
+    _claim(
+        46,
+        """
+        A | Benefits of Layer Normalization | reduce the impact of outliers in the training data
+        B | Challenges and Limitations of Layer Normalization | its effectiveness can diminish when applied to inputs that exhibit significant outliers
+        """,
+        "A: it protects from outliers. B: it suffers from them.",
+        DERIVED,
+        derived.outliers,
+        note="A is right of examples that stand out, B of features that do.",
+    ),
+    _claim(
+        47,
+        "B | Comparative Analysis | under diverse conditions, including on "
+        "single-instance tasks",
+        "It works on a single example as in a batch.",
+        DERIVED,
+        derived.rows_are_independent,
+        chapter=FORMULA,
+    ),
+    _claim(
+        48,
+        """
+        B | Conclusion and Future Directions | consistent scaling of layer inputs across different batch sizes
+        B | Comparative Analysis | not reliant on the batch size
+        B | The Concept of Normalization in Machine Learning | without the limitations imposed by batch size
+        """,
+        "With layer norm the batch size makes no difference, to the layer or the result.",
+        MEASURED,
+        layer_norm_is_not_sensitive,
+        experiment="batch_size",
+    ),
+    _claim(
+        49,
+        "B | What is Layer Normalization? | where the batch size is small or highly "
+        "variable",
+        "It has an advantage where the batch size changes from step to step.",
+        MEASURED,
+        experiment="varying_batch",
+    ),
+    _claim(
+        50,
+        "B | Comparative Analysis | improved convergence rates and generalization across "
+        "different network architectures",
+        "Whatever the architecture, layer norm does better than batch norm.",
+        LITERATURE,
+        sourced(
+            DOES_NOT_HOLD,
+            "in the convolutional networks of its own paper batch norm does better "
+            "[ba2016layer]",
+            "in a ResNet, layer norm in the place of batch norm does worse "
+            "[liu2022convnet]",
+        ),
+        sources=("ba2016layer", "liu2022convnet"),
+    ),
+    _claim(
+        51,
+        """
+        A | Question 1 | Layer normalization can improve the stability and performance of neural networks.
+        A | What is Layer Normalization? | aims to improve the performance and stability
+        """,
+        "In some networks training is more stable and the result better with it.",
+        MEASURED,
+        experiment="learning_rate",
+        note="Given as the right answer.",
+    ),
+    _claim(
+        52,
+        """
+        B | Conclusion and Future Directions | increases overall model accuracy
+        B | Applications of Layer Normalization | enhances the final accuracy of various vision tasks
+        """,
+        "With layer norm the final accuracy is higher.",
+        MEASURED,
+        experiment="generalization",
+    ),
+    _claim(
+        53,
+        "A | Conclusion | a relatively simple technique to implement",
+        "A few lines are enough.",
+        DERIVED,
+        derived.simple_to_write,
+        chapter=SCRATCH,
+    ),
+    _claim(
+        54,
+        """
+        A | Introduction | vanishing gradients and overfitting. To address these challenges, normalization techniques have been developed
+        B | Introduction to Deep Learning and Neural Networks | exploding gradients, overfitting
+        """,
+        "Layer norm reduces overfitting.",
+        MEASURED,
+        experiment="generalization",
+    ),
+    # ------------------------------------------------ where it is used
+    _claim(
+        55,
+        """
+        B | Applications of Layer Normalization | plays a critical role in convolutional neural networks (CNNs), particularly in architectures that are very deep
+        A | Applications of Layer Normalization | after each fully connected or convolutional layer
+        """,
+        "After each convolution it makes a convolutional network better.",
+        MEASURED,
+        experiment="convolution",
+        sources=("ba2016layer", "wu2018group", "liu2022convnet"),
+    ),
+    _claim(
+        56,
+        "",
+        "In an image, layer norm over C, H, W, layer norm over C, group norm, instance "
+        "norm and batch norm are different layers, equal only in special cases.",
+        DERIVED,
+        derived.family_identities,
+        sources=("wu2018group",),
+    ),
+    _claim(
+        57,
+        "B | Applications of Layer Normalization | YOLO (You Only Look Once) and Mask "
+        "R-CNN benefit from the integration of layer normalization",
+        "YOLO and Mask R-CNN contain layer norm and are better for it.",
+        LITERATURE,
+        sourced(
+            WRONG,
+            "the block that YOLOv8 is built of is a convolution and batch norm "
+            "[ultralytics2023conv]",
+            "Mask R-CNN was trained with frozen batch norm, and with group norm "
+            "[wu2018group]",
+        ),
+        note="With a Transformer as backbone such a detector does contain layer norm.",
+        sources=("ultralytics2023conv", "wu2018group"),
+    ),
+    _claim(
+        58,
+        """
+        B | Applications of Layer Normalization | the Transformer model implement layer normalization to facilitate the training process
+        B | Applications of Layer Normalization | improved convergence rates during training and, consequently, better performance on language tasks
+        """,
+        "A Transformer with layer norm trains better than one without.",
+        MEASURED,
+        experiment="transformer",
+    ),
+    _claim(
+        59,
+        """
+        B | Applications of Layer Normalization | allowing for effectively handling long-range dependencies
+        B | Applications of Layer Normalization | maintaining coherence across long input sequences
+        """,
+        "Layer norm connects what is far apart in a sequence.",
+        DERIVED,
+        derived.moves_nothing_along_a_sequence,
+        note="Attention does that; layer norm is pointwise. How it helps attention is "
+        "another matter: Brody, Alon and Yahav.",
+        sources=("brody2023expressivity",),
+    ),
+    _claim(
+        60,
+        """
+        A | History and Evolution | speech recognition
+        A | Applications of Layer Normalization | speech recognition
+        """,
+        "It is used in speech recognition.",
+        LITERATURE,
+        sourced(
+            HOLDS,
+            "wav2vec 2.0 has it, and was a test for taking it out "
+            "[zhu2025transformers]",
+        ),
+        sources=("zhu2025transformers",),
+    ),
+    _claim(
+        61,
+        """
+        A | History and Evolution | effective in a wide range of tasks
+        A | History and Evolution | effective in a variety of neural network architectures
+        """,
+        "In most kinds of network it does better than no norm.",
+        MEASURED,
+        experiment="architectures",
+    ),
+    _claim(
+        62,
+        "B | Applications of Layer Normalization | assures that the agent’s learning "
+        "remains stable and efficient",
+        "In reinforcement learning values do not diverge with it, and returns are higher.",
+        MEASURED,
+        experiment="reinforcement",
+    ),
+    _claim(
+        63,
+        "B | Applications of Layer Normalization | maintaining the stability of policy "
+        "updates while preventing drastic fluctuations",
+        "In actor-critic methods the policy changes less from update to update with it.",
+        MEASURED,
+        experiment="reinforcement",
+    ),
+    _claim(
+        64,
+        "B | Applications of Layer Normalization | more reliable accumulation of "
+        "historical experience",
+        "Layer norm keeps what was seen before.",
+        DERIVED,
+        derived.stores_nothing,
+        note="It is the replay buffer that keeps experience.",
+    ),
+    _claim(
+        65,
+        "A | Applications of Layer Normalization | at different levels of the neural "
+        "network, such as after each fully connected",
+        "It can follow every fully connected layer.",
+        DERIVED,
+        derived.not_on_the_logits,
+        note="Not the last: it takes away how sure the classifier is.",
+        sources=("ba2016layer",),
+    ),
+    _claim(
+        66,
+        """
+        A | History and Evolution | in combination with other normalization techniques, such as weight normalization, to further improve
+        A | Conclusion | such as weight normalization, to further improve the performance
+        """,
+        "Layer norm with weight norm does better than layer norm.",
+        MEASURED,
+        experiment="weight_norm",
+    ),
+    _claim(
+        67,
+        """
+        B | How Layer Normalization Works | particularly beneficial for recurrent neural networks
+        B | Comparative Analysis | when working with variable-length sequences
+        B | Conclusion and Future Directions | promising results in enhancing sequence model performance
+        """,
+        "Recurrent networks train better with it, at the best rate of each.",
+        MEASURED,
+        experiment="recurrent",
+    ),
+    _claim(
+        68,
+        "B | Conclusion and Future Directions | not limited to just convolutional networks",
+        "It is used elsewhere than in convolutional networks.",
+        LITERATURE,
+        sourced(
+            HOLDS,
+            "most experiments of its paper are on recurrent networks [ba2016layer]",
+        ),
+        note="It sounds as if those were its home; its own paper found batch norm better "
+        "there.",
+        sources=("ba2016layer",),
+    ),
+    # ------------------------------------------------ limitations
+    _claim(
+        69,
+        "B | Challenges and Limitations of Layer Normalization | disrupt the inherent "
+        "sequence order since normalizing features at each time step can lead to "
+        "inconsistencies",
+        "Normalizing each step changes the order of a sequence.",
+        DERIVED,
+        derived.moves_nothing_along_a_sequence,
+        note="What it does take away is magnitude, L-74; the experiment 'recurrent' is "
+        "to measure what that costs.",
+    ),
+    _claim(
+        70,
+        "B | Challenges and Limitations of Layer Normalization | suboptimal performance "
+        "for tasks like language modeling",
+        "A recurrent language model does worse with it.",
+        MEASURED,
+        experiment="recurrent",
+    ),
+    _claim(
+        71,
+        """
+        B | Challenges and Limitations of Layer Normalization | computational overhead associated with the use of layer normalization
+        B | Challenges and Limitations of Layer Normalization | increased training times and resource consumption, especially in very deep networks
+        """,
+        "It takes a noticeable share of the time, and more in deeper networks.",
+        MEASURED,
+        experiment="overhead",
+    ),
+    _claim(
+        72,
+        "B | Challenges and Limitations of Layer Normalization | approximations that "
+        "maintain the benefits of normalization",
+        "There are cheaper norms that do as well.",
+        LITERATURE,
+        sourced(
+            HOLDS,
+            "RMS norm does as well and took 7 to 64 % less time in the models of its "
+            "paper [zhang2019root]",
+            "a Transformer with layer norm before each sublayer can be turned into one "
+            "with RMS norm that computes the same [jiang2023pre]",
+        ),
+        sources=("zhang2019root", "jiang2023pre"),
+    ),
+    _claim(
+        73,
+        "B | Challenges and Limitations of Layer Normalization | adaptations specifically "
+        "designed for RNNs or convolutional neural networks",
+        "There are such variants.",
+        LITERATURE,
+        sourced(
+            HOLDS,
+            "layer norm for LSTM and GRU is in the first paper [ba2016layer]",
+            "group norm was made for convolutions [wu2018group]",
+        ),
+        sources=("ba2016layer", "wu2018group"),
+    ),
+    _claim(
+        74,
+        "B | Challenges and Limitations of Layer Normalization | it is not without its "
+        "challenges and limitations",
+        "There is something that it cannot do: carry the size of a vector.",
+        DERIVED,
+        derived.magnitude_is_lost,
+    ),
+    # ------------------------------------------------ future
+    _claim(
+        75,
+        "B | Conclusion and Future Directions | adaptive normalization methods that can "
+        "adjust to the unique characteristics of different datasets and tasks",
+        "There can be norms that adapt to data and task.",
+        LITERATURE,
+        sourced(
+            HOLDS,
+            "AdaNorm takes the place of gain and bias by a function of the input "
+            "[xu2019understanding]",
+            "Switchable Normalization learns a mixture of norms for each layer "
+            "[luo2019switchable]",
+        ),
+        sources=("xu2019understanding", "luo2019switchable"),
+    ),
+    _claim(
+        76,
+        "B | Conclusion and Future Directions | hybrid approaches that combine layer "
+        "normalization with other techniques",
+        "A mixture of norms does better than the best of them.",
+        MEASURED,
+        experiment="hybrid",
+    ),
+    _claim(
+        77,
+        """
+        B | Conclusion and Future Directions | explore their integration with other advancements in deep learning
+        B | Conclusion and Future Directions | paves the path for future innovations
+        """,
+        "More will come.",
+        RHETORIC,
+        _said("a hope states nothing that could be false"),
+    ),
+    # ------------------------------------------------ machine learning in general
+    _claim(
+        78,
+        "B | Introduction to Deep Learning and Neural Networks | a subset of machine "
+        "learning, which is itself a subset of artificial intelligence",
+        "This is how the fields are divided.",
+        RHETORIC,
+        _said("it is a convention, and the usual one"),
+    ),
+    _claim(
+        79,
+        """
+        B | The Concept of Normalization in Machine Learning | adjusting the values in a dataset to a common scale
+        B | The Concept of Normalization in Machine Learning | features contribute proportionally to the final predictions
+        """,
+        "Normalizing a data set brings its features to one scale.",
+        DERIVED,
+        derived.common_scale_is_per_feature,
+        note="That goes over the data set, feature by feature. Layer norm does not do it, "
+        "and is introduced by it.",
+    ),
+    _claim(
+        80,
+        "B | Introduction to Deep Learning and Neural Networks | the values used to "
+        "update the weights of the network",
+        "Weights are updated by gradients.",
+        DERIVED,
+        derived.gradients_update_weights,
+        note="By way of an optimizer, which may rescale them.",
+    ),
+    _claim(
+        81,
+        """
+        B | Introduction to Deep Learning and Neural Networks | a successful method for stabilizing the training of very deep networks
+        B | Conclusion and Future Directions | a crucial technique in addressing these issues
+        """,
+        "It is layer norm that makes very deep networks trainable.",
+        MEASURED,
+        experiment="depth",
+    ),
+    _claim(
+        82,
+        "B | Comparative Analysis | hinges on understanding the architecture and the "
+        "specific demands of the task",
+        "Which norm is best depends on the architecture.",
+        LITERATURE,
+        sourced(
+            HOLDS,
+            "one paper finds layer norm ahead in recurrent networks and batch norm in "
+            "convolutional ones [ba2016layer]",
+        ),
+        sources=("ba2016layer",),
+    ),
+    _claim(
+        83,
+        "B | The Concept of Normalization in Machine Learning | where the batch size may "
+        "be small, such as in reinforcement learning scenarios or certain natural "
+        "language processing tasks",
+        "It helps there because batches are small.",
+        MEASURED,
+        experiment="transformer",
+    ),
+    # ------------------------------------------------ what a careful reader still finds
+    _claim(
+        84,
+        "A | History and Evolution | developed as a way to address these issues",
+        "It was made against dependence on batch size and on the order of examples.",
+        LITERATURE,
+        sourced(
+            CONDITIONAL,
+            "dependence on the mini-batch and recurrent networks are its motive, "
+            "the order of examples is not [ba2016layer]",
+        ),
+        sources=("ba2016layer",),
+    ),
+    _claim(
+        85,
+        "A | Benefits of Layer Normalization | several benefits over other normalization "
+        "techniques such as batch normalization",
+        "Training is more stable with layer norm than with batch norm.",
+        MEASURED,
+        experiment="learning_rate",
+    ),
+    _claim(
+        86,
+        "",
+        "Layer norm is itself a nonlinearity.",
+        DERIVED,
+        derived.is_nonlinear,
+        note="The articles name the activation function alone.",
+    ),
+    _claim(
+        87,
+        "B | Comparative Analysis | variability in performance when batch sizes are small",
+        "With batch norm results vary more from seed to seed at small batches.",
+        MEASURED,
+        experiment="company",
+    ),
+    _claim(
+        88,
+        "B | What is Layer Normalization? | By processing each data point independently, "
+        "layer normalization enables more stable gradients",
+        "Gradients are more stable because examples do not depend on each other.",
+        MEASURED,
+        experiment="landscape",
+    ),
+    _claim(
+        89,
+        "B | Comparative Analysis | consistent scaling across the feature dimensions",
+        "All features of an example are scaled alike.",
+        DERIVED,
+        derived.one_scale_for_all_features,
+        chapter=FORMULA,
+    ),
+    _claim(
+        90,
+        "A | Question 1 | involves normalizing the activations in a batch of training "
+        "examples",
+        "Given as a wrong answer: layer norm normalizes over a batch.",
+        DERIVED,
+        derived.over_features,
+        note="The verdict is on the article's saying that this answer is wrong.",
+    ),
+    _claim(
+        91,
+        "B | How Layer Normalization Works | This computed output serves as input to the "
+        "subsequent layer",
+        "Between the norm and the next layer stands nothing.",
+        LITERATURE,
+        sourced(
+            CONDITIONAL,
+            "in the paper the activation function stands there [ba2016layer]",
+        ),
+        note="In a Transformer it is so.",
+        sources=("ba2016layer",),
+    ),
+]
+
+
+def ledger():
+    """Every claim by its number: a dict from "L-01" and so on to `Claim`.
+
+    >>> print(ledger()["L-31"].quotes[0].article)
+    A
+    """
+    return {claim.id: claim for claim in _CLAIMS}
+
+
+def tally(where=None):
+    """How many claims have each verdict: a dict from verdict to int.
+
+    Args:
+        where: the folder of the tables; by default that of the library.
+
+    >>> sum(tally().values()) == len(ledger())
+    True
+    """
+    counts = Counter(c.verdict(where).verdict for c in _CLAIMS)
+    return {v: counts[v] for v in rules.VERDICTS}
+
+
+# Two places where the articles contradict themselves or each other, by claim.
+CONTRADICTIONS = (
+    ("L-16", "L-25", "statistics of each neuron, or of the whole layer"),
+    ("L-67", "L-69", "good for recurrent networks, or a disturbance of them"),
+)

@@ -1,0 +1,316 @@
+"""The ledger: whole, sourced, and with no verdict but those that rules return."""
+
+import ast
+import inspect
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import lnlib
+from lnlib import claims
+from lnlib.__main__ import main
+from lnlib.lab import derivations, experiment, rules
+from lnlib.lab.evidence import Evidence
+
+ROOT = Path(__file__).resolve().parent.parent
+LEDGER = claims.ledger()
+BIBLIOGRAPHY = (ROOT / "book" / "references.bib").read_text()
+KEYS = set(re.findall(r"^@\w+{(\S+),", BIBLIOGRAPHY, re.MULTILINE))
+
+RULES = [
+    function
+    for name, function in inspect.getmembers(derivations, inspect.isfunction)
+    if function.__module__ == derivations.__name__ and not name.startswith("_")
+]
+
+
+# --- the ledger ------------------------------------------------------------------
+
+
+def test_no_number_is_missing_or_doubled():
+    assert list(LEDGER) == [f"L-{i:02}" for i in range(1, len(LEDGER) + 1)]
+    assert len(LEDGER) >= 83 and len(claims._CLAIMS) == len(LEDGER)
+
+
+@pytest.mark.parametrize("claim", LEDGER.values(), ids=LEDGER)
+def test_each_claim_has_what_it_needs(claim):
+    assert claim.meaning.endswith(".")
+    assert claim.kind in ("measured", "derived", "literature", "rhetoric")
+    for quote in claim.quotes:
+        assert quote.article in ("A", "B") and quote.section
+        assert 1 <= len(quote.words.split()) <= 25
+    assert set(claim.sources) <= KEYS
+    if claim.chapter:
+        assert (ROOT / "notebooks" / f"{claim.chapter}.ipynb").exists()
+    if claim.kind == "measured":
+        assert claim.experiment
+        if claim.rule:
+            assert claim.experiment in experiment.names()
+    else:
+        assert claim.rule and claim.experiment is None
+    if claim.kind == "derived":
+        assert claim.rule in RULES
+    verdict = claim.verdict()
+    assert verdict.verdict in rules.VERDICTS and verdict.why
+
+
+def test_sourced_facts_name_their_sources():
+    for claim in LEDGER.values():
+        if claim.kind == "literature":
+            facts = claim.verdict().why.split("; ")
+            for fact in facts:
+                (key,) = re.findall(r"\[(\w+)\]", fact)
+                assert key in claim.sources, claim.id
+
+
+def test_what_has_no_experiment_yet_is_open():
+    waiting = [c for c in LEDGER.values() if c.kind == "measured" and c.rule is None]
+    assert waiting
+    for claim in waiting:
+        assert claim.verdict().verdict == rules.OPEN
+        assert "still to come" in claim.verdict().why
+        assert claim.experiment not in experiment.names(), (
+            f"{claim.id} has an experiment, {claim.experiment}, and needs a rule"
+        )
+
+
+def test_every_derivation_settles_a_claim():
+    used = {c.rule for c in LEDGER.values()}
+    assert [r.__name__ for r in RULES if r not in used] == []
+    for claim in LEDGER.values():
+        if claim.kind == "derived":
+            assert claim.verdict().verdict != rules.OPEN, claim.verdict().why
+
+
+def test_no_verdict_of_a_measured_or_derived_claim_is_typed_by_hand():
+    """In the entries themselves, verdicts stand in those of the literature alone."""
+    tree = ast.parse(inspect.getsource(claims))
+    (entries,) = [
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "_CLAIMS"
+    ]
+    names = {"HOLDS", "CONDITIONAL", "DOES_NOT_HOLD", "WRONG", "NOT_TESTABLE", "OPEN"}
+    for entry in entries.elts:
+        kind = entry.args[3].id
+        typed = names & {n.id for n in ast.walk(entry) if isinstance(n, ast.Name)}
+        assert not typed or kind == "LITERATURE", ast.unparse(entry.args[0])
+
+
+def test_what_a_rule_needs_is_there_or_the_claim_is_open(tmp_path):
+    verdict = LEDGER["L-07"].verdict(tmp_path)
+    assert verdict.verdict == rules.OPEN
+    assert "python -m lnlib run batch_size" in verdict.why
+
+
+def test_contradictions_name_claims():
+    for first, second, about in claims.CONTRADICTIONS:
+        assert first in LEDGER and second in LEDGER and about
+
+
+# --- derivations: they fail when the layer is another ----------------------------
+
+
+def test_derivations_are_the_same_every_time():
+    assert [r() for r in RULES] == [r() for r in RULES]
+
+
+BREAKS = {
+    # What a wrong standardize would do, and rules that must then not stand.
+    "leaves the mean in": (
+        lambda x, axes, eps: lnlib.functional.standardize(x, axes, eps, False),
+        ["over_features", "formula_is_right", "zero_mean_unit_variance"],
+    ),
+    "over the other axis": (
+        lambda x, axes, eps=1e-5: lnlib.functional.standardize(
+            x, {-1: 0, 0: -1}.get(axes, axes), eps
+        ),
+        ["rows_are_independent", "not_over_neurons", "moves_nothing_along_a_sequence"],
+    ),
+    "forgets eps": (
+        lambda x, axes, eps: lnlib.functional.standardize(x, axes, 0.0),
+        ["eps_1e_8_is_not_safe", "eps_does_nothing_else", "eps_is_for_stability"],
+    ),
+    "keeps the scale": (
+        lambda x, axes, eps: (
+            x - x.mean(axes, keepdims=True),
+            x.mean(axes, keepdims=True),
+            None,
+        ),
+        ["cannot_be_undone", "magnitude_is_lost", "outputs_are_bounded"],
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", BREAKS)
+def test_a_derivation_of_another_layer_does_not_stand(fault, monkeypatch):
+    broken, names = BREAKS[fault]
+    monkeypatch.setattr(lnlib, "standardize", broken)
+    for name in names:
+        with np.errstate(all="ignore"):
+            verdict = getattr(derivations, name)()
+        assert verdict.verdict in (rules.OPEN, rules.DOES_NOT_HOLD), name
+        assert verdict.why.startswith("not so: ")
+
+
+def test_a_layer_that_remembers_would_be_found(monkeypatch):
+    seen = []
+
+    def remembers(x, axes, eps):
+        seen.append(x)
+        y, mean, rstd = lnlib.functional.standardize(x, axes, eps)
+        return y * (1 + 0.01 * len(seen)), mean, rstd
+
+    monkeypatch.setattr(lnlib, "standardize", remembers)
+    assert derivations.stores_nothing().verdict == rules.OPEN
+    assert derivations.rows_are_independent().verdict == rules.OPEN
+
+
+# --- rules of batch_size, on made-up tables --------------------------------------
+
+SIZES = (2, 8, 128)
+
+
+def table(errors, noise=0.001, companions=(0.3, 0.1, 0.01), seed=0):
+    """Test errors of layer norm and batch norm at three batch sizes."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for norm, by_size in errors.items():
+        for size, error, company in zip(SIZES, by_size, companions, strict=True):
+            for s in range(10):
+                rows.append(
+                    {
+                        "stage": "test",
+                        "norm": norm,
+                        "batch_size": size,
+                        "lr": 0.1,
+                        "seed": s,
+                        "test_error": error + rng.normal(0, noise),
+                        "companions": (norm == "batch")
+                        * company
+                        * (1 + rng.normal(0, 0.1)),
+                    }
+                )
+    return Evidence.of(rows, ["stage", "norm", "batch_size", "lr"])
+
+
+FLAT = (0.05, 0.05, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("errors", "noise", "verdict"),
+    [
+        ((0.30, 0.05, 0.05), 0.001, rules.HOLDS),  # the effect is there
+        (FLAT, 0.001, rules.DOES_NOT_HOLD),  # it is not
+        ((0.02, 0.03, 0.05), 0.001, rules.DOES_NOT_HOLD),  # it is reversed
+        ((0.053, 0.05, 0.05), 0.001, rules.DOES_NOT_HOLD),  # too small to matter
+        ((0.06, 0.05, 0.05), 0.1, rules.OPEN),  # drowned in noise
+    ],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_rule_of_l_07(errors, noise, verdict, seed):
+    made_up = table({"layer": FLAT, "batch": errors}, noise, seed=seed)
+    assert claims.batch_norm_is_sensitive(made_up).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("errors", "noise", "verdict"),
+    [
+        (FLAT, 0.001, rules.HOLDS),
+        ((0.02, 0.03, 0.05), 0.001, rules.HOLDS),
+        ((0.30, 0.05, 0.05), 0.001, rules.CONDITIONAL),
+        ((0.06, 0.05, 0.05), 0.1, rules.OPEN),
+    ],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_rule_of_l_48(errors, noise, verdict, seed):
+    made_up = table({"layer": errors, "batch": FLAT}, noise, seed=seed)
+    assert claims.layer_norm_is_not_sensitive(made_up).verdict == verdict
+
+
+def test_rule_of_l_48_needs_the_layer_too(monkeypatch):
+    broken = rules.Verdict(rules.OPEN, "not so")
+    monkeypatch.setattr(derivations, "rows_are_independent", lambda: broken)
+    made_up = table({"layer": FLAT, "batch": FLAT})
+    assert claims.layer_norm_is_not_sensitive(made_up) == broken
+
+
+@pytest.mark.parametrize(
+    ("companions", "verdict"),
+    [
+        ((0.3, 0.1, 0.05), rules.HOLDS),
+        ((0.3, 0.0, 0.0), rules.HOLDS),
+        ((0.0, 0.0, 0.0), rules.DOES_NOT_HOLD),
+        ((0.001, 0.001, 0.001), rules.DOES_NOT_HOLD),
+        ((-0.3, -0.1, -0.05), rules.DOES_NOT_HOLD),
+    ],
+)
+def test_rule_of_l_12(companions, verdict):
+    made_up = table({"layer": FLAT, "batch": FLAT}, companions=companions)
+    assert claims.batch_norm_is_random(made_up).verdict == verdict
+
+
+def test_rule_of_l_12_in_noise():
+    said = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        rows = [dict(r) for r in table({"layer": FLAT, "batch": FLAT}).rows]
+        for row in rows:
+            row["companions"] = rng.normal(0.05 * (row["norm"] == "batch"), 1.0)
+        made_up = Evidence.of(rows, ["stage", "norm", "batch_size", "lr"])
+        said.append(claims.batch_norm_is_random(made_up).verdict)
+    assert said.count(rules.OPEN) >= 17  # chance may show in one of 20
+
+
+# --- the command -----------------------------------------------------------------
+
+
+def test_the_ledger_is_printed(capsys):
+    assert main(["claims"]) == 0
+    said = capsys.readouterr().out
+    for claim in LEDGER.values():
+        assert f"{claim.id}  {claim.verdict().verdict.upper()}" in said
+        assert claim.meaning in said
+    tally = claims.tally()
+    assert f"{tally['holds']} holds, {tally['conditional']} conditional" in said
+    assert sum(tally.values()) == len(LEDGER)
+
+
+def test_one_claim_or_one_verdict(capsys):
+    assert main(["claims", "l-31", "L-16"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("L-31  WRONG AS STATED") and "2 wrong as stated" in said
+    assert main(["claims", "--verdict", "not testable", "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {c["verdict"] for c in found} == {"not testable"}
+
+
+def test_as_json_and_markdown(capsys):
+    assert main(["claims", "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [c["id"] for c in found] == list(LEDGER)
+    assert found[30]["quotes"][0]["article"] == "A" and found[30]["why"]
+    assert main(["claims", "--format", "md"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(LEDGER) + 2
+    assert lines[0].replace("|", " ").split() == ["claim", "words", "verdict", "kind"]
+    assert all(line.count("|") == 5 for line in lines)
+
+
+def test_an_unknown_claim_is_refused(capsys):
+    assert main(["claims", "L-99"]) == 2
+    assert "expected claims from L-01 to L-91, but got L-99" in capsys.readouterr().err
+
+
+def test_the_ledger_needs_neither_torch_nor_scikit_learn():
+    code = "import sys; from lnlib.claims import tally; tally();"
+    code += "print([m for m in ('torch', 'sklearn', 'joblib') if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
