@@ -77,9 +77,10 @@ PICTURES = """() => ({
   drawings: [...document.querySelectorAll(".bd-article svg.figure")].map((s) => ({
     role: s.getAttribute("role"), label: s.getAttribute("aria-label")})),
 })"""
-# axe-core asks every element many things, which takes long on a long page. What comes
-# again and again is thinned out first: of formulas, figures and the colours of code
-# some stand for the rest, which the checks above have seen one by one.
+# axe-core asks every element many things, and the tab key goes through all that there
+# is, which takes long on a long page. What comes again and again is thinned out first:
+# of formulas, figures and the colours of code some stand for the rest, which the checks
+# above have seen one by one.
 THIN_OUT = """() => {
   const seen = {};
   const first = (kind, most) => (seen[kind] = (seen[kind] || 0) + 1) <= most;
@@ -242,6 +243,7 @@ def opened(browser, url, visit=None, **context):
     page = context.new_page()
     # Nothing of a test depends on it, so a click that finds nothing fails soon.
     page.set_default_timeout(15_000)
+    page.set_default_navigation_timeout(60_000)  # a busy machine is no fault
     if visit is not None:
         page.on("request", lambda r: visit.requests.append(r.url))
         page.on("requestfailed", lambda r: visit.console.append(f"failed: {r.url}"))
@@ -285,17 +287,19 @@ def visit_page(browser, url, closer=True):
 
 
 def _look_closer(page, visit):
-    visit.motion = _with_less_motion(page)
     # Looks are asked for right after a change, and not while they fade over.
-    page.add_style_tag(content="*, ::before, ::after { transition: none !important; }")
-    _walk(page, visit)
+    style = "*, ::before, ::after { transition: none !important; }"
+    still = page.add_style_tag(content=style)
     for scheme in ("light", "dark"):
         _change_colors(page, scheme)
         visit.ink[scheme] = page.evaluate(INK)
     visit.paper = _on_paper(page)
-    page.emulate_media(media="screen")
     _measure(page, visit)
     page.evaluate(THIN_OUT)
+    _walk(page, visit)
+    still.evaluate("style => style.remove()")
+    visit.motion = _with_less_motion(page)
+    page.add_style_tag(content=style)
     page.evaluate(AXE.read_text(encoding="utf-8"))
     _change_colors(page, "light")
     visit.axe["light"] = _axe(page, AXE_ALL)
