@@ -100,8 +100,9 @@ class Claim:
 
 # ---------------------------------------------------------------- rules of tables
 
-# A difference of test errors matters from here on, as lnlib/experiments/batch_size.py
-# says it was fixed before looking; and so does a dependence on companions.
+# A difference of test errors matters from here on, as the experiments
+# batch_size and weight_norm say it was fixed before looking; and so does a dependence
+# on companions.
 ERROR_BAR = 0.01
 COMPANIONS_BAR = 0.01
 
@@ -167,6 +168,19 @@ def batch_norm_is_random(table):
     )
 
 
+def weight_norm_adds(table):
+    """L-66: layer norm with weight norm has a lower test error than without."""
+    return rules.everywhere(
+        rules.across(
+            table.where(stage="test"),
+            "optimizer",
+            lambda part, level: rules.better(
+                part, "test_error", "both", "layer", margin=ERROR_BAR, level=level
+            ),
+        )
+    )
+
+
 # ---------------------------------------------------------------- rules of literature
 
 
@@ -204,6 +218,7 @@ def _claim(number, quotes, meaning, kind, rule=None, **more):
 FORMULA = "02_the_formula"
 SCRATCH = "03_from_scratch"
 BACKWARD = "04_the_backward_pass"
+FAMILY = "08_the_family"
 
 _CLAIMS = [
     # ------------------------------------------------ history
@@ -279,6 +294,7 @@ _CLAIMS = [
         "Batch norm standardizes by the statistics of the mini-batch.",
         DERIVED,
         derived.batch_statistics_are_half,
+        chapter=FAMILY,
         note="Neither article says that inference uses running statistics instead.",
     ),
     _claim(
@@ -310,6 +326,7 @@ _CLAIMS = [
         "Batch norm costs time.",
         DERIVED,
         derived.batch_norm_folds,
+        chapter=FAMILY,
         note="In training it does; at inference it can be had for nothing.",
     ),
     _claim(
@@ -504,6 +521,7 @@ _CLAIMS = [
         "it do.",
         DERIVED,
         derived.is_no_reparameterization,
+        chapter=FAMILY,
         sources=("ba2016layer",),
     ),
     # ------------------------------------------------ epsilon
@@ -788,6 +806,7 @@ _CLAIMS = [
         "norm and batch norm are different layers, equal only in special cases.",
         DERIVED,
         derived.family_identities,
+        chapter=FAMILY,
         sources=("wu2018group",),
     ),
     _claim(
@@ -897,7 +916,12 @@ _CLAIMS = [
         """,
         "Layer norm with weight norm does better than layer norm.",
         MEASURED,
+        weight_norm_adds,
         experiment="weight_norm",
+        chapter=FAMILY,
+        note="On the digits. Behind the weights layer norm does not see their common "
+        "length, and the first step with weight norm is the step without it.",
+        sources=("salimans2016weight",),
     ),
     _claim(
         67,

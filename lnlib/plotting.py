@@ -115,7 +115,7 @@ def label_lines(ax, colors=None, **text):
     ]
 
 
-def shared_statistics(ax, groups, title="", rows="", columns=""):
+def shared_statistics(ax, groups, title="", rows="", columns="", block=None):
     """Draw a table of numbers in which cells of one colour share their statistics.
 
     Args:
@@ -124,9 +124,12 @@ def shared_statistics(ax, groups, title="", rows="", columns=""):
             mean and one variance.
         title: written above the table.
         rows, columns: what a row and a column of the table are.
+        block: how many columns belong together, such as the pixels of a channel; a
+            gap is left between blocks. None for no gaps.
 
     Raises:
-        ValueError: groups does not have two axes.
+        ValueError: groups does not have two axes, or block is not a divisor of the
+            number of columns.
 
     >>> import numpy as np
     >>> fig, ax = plt.subplots()
@@ -137,20 +140,55 @@ def shared_statistics(ax, groups, title="", rows="", columns=""):
     if len(groups.shape) != 2:
         raise ValueError(f"Expected groups to have two axes, but got {groups.shape}")
     m, n = groups.shape
+    if block is not None and (block < 1 or n % block):
+        raise ValueError(
+            f"Expected block to be a divisor of the {n} columns, but got {block}"
+        )
+    gaps = np.zeros(n) if block is None else 0.5 * (np.arange(n) // block)
     for i in range(m):
         for j in range(n):
             group = int(groups[i, j])
             cell = plt.Rectangle(
-                (j + 0.06, i + 0.06),
+                (j + gaps[j] + 0.06, i + 0.06),
                 *(0.88, 0.88),
                 facecolor=COLORS[group % len(COLORS)],
                 alpha=0.35 + 0.45 * (group // len(COLORS) % 2 == 0),
             )
             ax.add_patch(cell)
-    ax.set(xlim=(0, n), ylim=(m, 0), aspect="equal", title=title)
+    ax.set(xlim=(0, n + gaps.max(initial=0)), ylim=(m, 0), aspect="equal", title=title)
     ax.set(xticks=[], yticks=[], xlabel=columns, ylabel=rows)
     ax.grid(False)
     ax.spines[:].set_visible(False)
+
+
+def statistics_groups(shape, axes):
+    """Which numbers of an array share a mean and a variance, for `shared_statistics`.
+
+    Args:
+        shape: of the array, a tuple of ints.
+        axes: those that the statistics are taken over, an int or a tuple of ints.
+
+    Returns:
+        An array of ints of that shape. Two cells have the same number if and only if
+        they differ in `axes` alone; the numbers count from 0 in the order of the array.
+
+    Raises:
+        ValueError: an axis is out of range or named twice.
+
+    >>> statistics_groups((2, 3), axes=1)
+    array([[0, 0, 0],
+           [1, 1, 1]])
+    """
+    axes = (axes,) if np.ndim(axes) == 0 else tuple(axes)
+    within = [a for a in axes if -len(shape) <= a < len(shape)]
+    places = {a % len(shape) for a in within}
+    if len(within) < len(axes) or len(places) < len(axes):
+        raise ValueError(
+            f"Expected different axes of a shape of {len(shape)}, but got {axes}"
+        )
+    kept = [1 if a in places else n for a, n in enumerate(shape)]
+    numbers = np.arange(np.prod(kept, dtype=int)).reshape(kept)
+    return np.broadcast_to(numbers, shape).copy()
 
 
 def view(points, azimuth=25.0, elevation=20.0):

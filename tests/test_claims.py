@@ -267,6 +267,44 @@ def test_rule_of_l_12_in_noise():
     assert said.count(rules.OPEN) >= 17  # chance may show in one of 20
 
 
+# --- the rule of weight_norm -----------------------------------------------------
+
+
+def arms(gains, noise=0.001, seed=0):
+    """Test errors of layer norm, and of both, lower by a gain for each optimizer."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        {
+            "stage": "test",
+            "norm": norm,
+            "optimizer": optimizer,
+            "lr": 0.1,
+            "seed": s,
+            "test_error": 0.05 - gain * (norm == "both") + rng.normal(0, noise),
+        }
+        for optimizer, gain in zip(("sgd", "adam"), gains, strict=True)
+        for norm in ("layer", "both")
+        for s in range(10)
+    ]
+    return Evidence.of(rows, ["stage", "norm", "optimizer", "lr"])
+
+
+@pytest.mark.parametrize(
+    ("gains", "noise", "verdict"),
+    [
+        ((0.03, 0.03), 0.001, rules.HOLDS),  # the effect is there
+        ((0.0, 0.0), 0.001, rules.DOES_NOT_HOLD),  # it is not
+        ((-0.03, -0.03), 0.001, rules.DOES_NOT_HOLD),  # it is reversed
+        ((0.005, 0.005), 0.001, rules.DOES_NOT_HOLD),  # too small to matter
+        ((0.03, 0.0), 0.001, rules.CONDITIONAL),  # with one optimizer alone
+        ((0.01, 0.01), 0.1, rules.OPEN),  # drowned in noise
+    ],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_rule_of_l_66(gains, noise, verdict, seed):
+    assert claims.weight_norm_adds(arms(gains, noise, seed)).verdict == verdict
+
+
 # --- the command -----------------------------------------------------------------
 
 

@@ -121,3 +121,51 @@ def test_a_view_keeps_what_it_looks_at_and_drops_the_line_of_sight():
 def test_a_view_of_the_plane_is_refused():
     with pytest.raises(ValueError, match=r"Expected points .* but got \(5, 2\)"):
         plotting.view(np.zeros((5, 2)))
+
+
+# --- which cells share their statistics ------------------------------------------
+
+
+@pytest.mark.parametrize("axes", [0, 1, -1, (0, 2, 3), (1, 2, 3), (2, 3), (), (3, 0)])
+def test_cells_share_a_number_just_when_they_share_a_mean(axes):
+    shape = (2, 3, 2, 4)
+    groups = plotting.statistics_groups(shape, axes)
+    x = np.random.default_rng(0).normal(size=shape)
+    means = np.broadcast_to(x.mean(axes, keepdims=True), shape)
+    same = groups.ravel()[:, None] == groups.ravel()
+    assert (same == (means.ravel()[:, None] == means.ravel())).all()
+    _, first = np.unique(groups, return_index=True)
+    assert groups.ravel()[np.sort(first)].tolist() == list(range(len(first)))
+
+
+@pytest.mark.parametrize("axes", [2, -3, (0, 0), (0, -2), (1, 5)])
+def test_axes_that_are_not_there_or_twice_are_refused(axes):
+    with pytest.raises(ValueError, match="Expected different axes of a shape of 2"):
+        plotting.statistics_groups((2, 3), axes)
+
+
+def lefts(ax):
+    return [round(patch.get_x(), 2) for patch in ax.patches]
+
+
+def test_blocks_of_columns_stand_apart():
+    plain, blocks = plt.subplots(1, 2)[1]
+    groups = np.array([[0, 0, 1, 1], [2, 2, 3, 3]])
+    plotting.shared_statistics(plain, groups)
+    plotting.shared_statistics(blocks, groups, block=2)
+    assert lefts(plain) == [0.06, 1.06, 2.06, 3.06] * 2
+    assert lefts(blocks) == [0.06, 1.06, 2.56, 3.56] * 2
+    assert plain.get_xlim() == (0, 4) and blocks.get_xlim() == (0, 4.5)
+    colours = [p.get_facecolor() for p in blocks.patches]
+    assert colours[0] == colours[1] != colours[2] == colours[3] != colours[4]
+
+
+@pytest.mark.parametrize("block", [0, 3, -1])
+def test_a_block_that_does_not_fit_is_refused(block):
+    with pytest.raises(ValueError, match=f"divisor of the 4 columns, but got {block}"):
+        plotting.shared_statistics(plt.gca(), np.zeros((1, 4)), block=block)
+
+
+def test_a_table_without_two_axes_is_refused():
+    with pytest.raises(ValueError, match=r"two axes, but got \(4,\)"):
+        plotting.shared_statistics(plt.gca(), np.zeros(4))
