@@ -121,3 +121,18 @@ def test_a_view_keeps_what_it_looks_at_and_drops_the_line_of_sight():
 def test_a_view_of_the_plane_is_refused():
     with pytest.raises(ValueError, match=r"Expected points .* but got \(5, 2\)"):
         plotting.view(np.zeros((5, 2)))
+
+
+def test_a_line_without_points_has_no_place_for_a_label():
+    fig, ax = plt.subplots()
+    ax.plot([], [], label="nothing")
+    with pytest.raises(ValueError, match="but 'nothing' has none"):
+        plotting.label_lines(ax)
+    plt.close(fig)
+
+
+def test_shared_statistics_takes_lists():
+    fig, ax = plt.subplots()
+    plotting.shared_statistics(ax, [[0, 0], [1, 1]])
+    assert len(ax.patches) == 4
+    plt.close(fig)
