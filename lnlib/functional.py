@@ -13,9 +13,11 @@ float32.
 
 import math
 import sys
+from collections.abc import Sequence
 from numbers import Integral, Real
 
 import array_api_compat
+import numpy
 
 from lnlib.errors import DtypeError, ShapeError
 
@@ -46,10 +48,14 @@ def standardize(x, axes, eps=1e-5, center=True):
     Returns:
         `(xhat, mean, rstd)`: xhat has the shape of x; mean and rstd have it with the
         axes reduced to length 1. All are in the dtype of x, but at least float32.
-        mean is None without centring.
+        mean is None without centring. Where the sum of the N squares overflows, at a
+        spread of about 1e19 / sqrt(N) in float32 and of 1e154 / sqrt(N) in float64,
+        the row is NaN, as one is that holds infinity or NaN. (Without centring rstd is
+        0 there, and so is the row but for what is infinite or NaN, as in torch.)
 
     Raises:
-        TypeError: x is not an array, an axis is not an int, eps not a number.
+        TypeError: x is not an array, an axis is not an int, eps not a number, center
+            not a bool.
         ValueError: an axis is out of range or named twice, or eps is negative or NaN.
         DtypeError: x is not real floating point.
 
@@ -67,16 +73,20 @@ def standardize(x, axes, eps=1e-5, center=True):
     _check_given(input=x)
     xp = _namespace(input=x)
     axes = _check_axes(axes, len(x.shape))
-    _check_eps(eps)
+    eps = _check_eps(eps)
+    _check_bool("center", center)
     x = _at_least_float32(xp, x, "standardize")
     mean = None
     if center:
         x, mean = _centred(xp, x, axes)
     variance = _mean(xp, x * x, axes)
-    eps = float(eps)  # a NumPy float64 would make float32 arrays float64
     # 1 / sqrt and not power -1/2: where a library differentiates this itself, the
     # power would form rstd ** 3, which underflows in float32 from x = 1e13 on.
     rstd = 1.0 / xp.sqrt(variance + eps)
+    if center:
+        # Squares that overflow make rstd 0, and the row zeros that look like a result.
+        # Infinity minus itself is NaN, any other variance minus itself 0.
+        rstd = rstd + (variance - variance)
     return x * rstd, mean, rstd
 
 
@@ -109,6 +119,7 @@ def restandardize(x, axes, mean, rstd):
     xp = _namespace(input=x, mean=mean, rstd=rstd)
     axes = _check_axes(axes, len(x.shape))
     _check_statistics(x, axes, mean=mean, rstd=rstd)
+    _check_dtypes("restandardize", mean=mean, rstd=rstd)
     x = _at_least_float32(xp, x, "restandardize")
     if mean is not None:
         x, _ = _centred(xp, x, axes, mean)
@@ -153,6 +164,8 @@ def standardize_backward(dxhat, xhat, axes, rstd, center=True):
     axes = _check_axes(axes, len(xhat.shape))
     _check_same_shape("dxhat", dxhat, "xhat", xhat)
     _check_statistics(xhat, axes, rstd=rstd)
+    _check_dtypes("standardize_backward", rstd=rstd)
+    _check_bool("center", center)
     dxhat = _at_least_float32(xp, dxhat, "standardize_backward")
     xhat = _at_least_float32(xp, xhat, "standardize_backward")
     if center:
@@ -271,6 +284,7 @@ def layer_norm_backward(
     _check_given(dy=dy, mean=mean, rstd=rstd)
     _namespace(dy=dy, input=input, mean=mean, rstd=rstd)
     _check_same_shape("dy", dy, "input", input)
+    _check_dtypes("layer_norm_backward", dy=dy)
     _check_mask(output_mask, 3)
     xhat = restandardize(input, axes, mean, rstd)
     return _affine_backward(dy, xhat, axes, rstd, weight, output_mask, input.dtype)
@@ -394,6 +408,7 @@ def rms_norm_backward(
     _check_given(dy=dy, rstd=rstd)
     _namespace(dy=dy, input=input, rstd=rstd)
     _check_same_shape("dy", dy, "input", input)
+    _check_dtypes("rms_norm_backward", dy=dy)
     _check_mask(output_mask, 2)
     xhat = restandardize(input, axes, None, rstd)
     mask = (*output_mask, False)
@@ -431,11 +446,19 @@ def check_rms_norm(input, normalized_shape, weight=None, eps=None):
 def machine_epsilon(x):
     """The machine epsilon of the dtype in which the statistics of x are computed.
 
+    Args:
+        x: array of float64, float32, bfloat16 or float16.
+
+    Raises:
+        TypeError: x is not an array.
+        DtypeError: x is not real floating point.
+
     >>> import numpy as np
     >>> machine_epsilon(np.ones(3, np.float16)) == 2.0**-23
     True
     """
-    xp = _namespace(input=x)
+    _check_given(x=x)
+    xp = _namespace(x=x)
     return float(xp.finfo(_compute_dtype(xp, x.dtype, "rms_norm")).eps)
 
 
@@ -635,6 +658,7 @@ def updated_running_statistics(input, mean, running_mean, running_var, momentum=
     _namespace(input=input, mean=mean)
     axes = _channel_axes(input, over_batch=tuple(mean.shape[:1]) == (1,))
     _check_statistics(input, axes, mean=mean)
+    _check_dtypes("updated_running_statistics", mean=mean)
     _check_more_than_one(input, _count(input, axes), "value per channel")
     return _moved(input, axes, mean, running_mean, running_var, momentum)
 
@@ -673,7 +697,7 @@ def check_batch_norm(
     elif running_mean is None:
         raise ShapeError("running_mean must be defined in evaluation mode")
     _check_number("momentum", momentum)
-    _check_number("eps", eps)
+    eps = _check_number("eps", eps)
     if training and not eps > 0:
         raise ValueError(
             f"batch_norm eps must be positive during training, but got {eps}"
@@ -977,6 +1001,7 @@ def group_norm_backward(
     _check_given(dy=dy, mean=mean, rstd=rstd)
     xp = _namespace(dy=dy, input=input, mean=mean, rstd=rstd)
     _check_same_shape("dy", dy, "input", input)
+    _check_dtypes("group_norm_backward", dy=dy, mean=mean, rstd=rstd)
     _check_mask(output_mask, 3)
     for name, statistic in (("mean", mean), ("rstd", rstd)):
         if list(statistic.shape) != [input.shape[0], num_groups]:
@@ -1018,7 +1043,7 @@ def check_group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
     (2, 3, 4)
     """
     _check_channels("group_norm", input)
-    if not isinstance(num_groups, Integral):
+    if not _is_int(num_groups):
         raise TypeError(
             f"Expected num_groups to be an int, but got {type(num_groups).__name__}"
         )
@@ -1148,6 +1173,7 @@ def weight_norm_backward(dw, v, g, norm, dim=0, output_mask=(True, True)):
     xp = _namespace(dw=dw, v=v, norm=norm)
     _check_same_shape("dw", dw, "v", v)
     _check_same_shape("norm", norm, "g", g)
+    _check_dtypes("weight_norm_backward", dw=dw, norm=norm)
     _check_mask(output_mask, 2)
     root = math.sqrt(_count(v, axes))
     shape = tuple(1 if i in axes else n for i, n in enumerate(v.shape))
@@ -1237,13 +1263,13 @@ def _sum(xp, x, axes):
     """The sum over some axes, which are kept with length 1."""
     if _is_torch(x):
         return xp.sum(x, axis=axes, keepdims=True)  # by a cascade of its own
-    # NumPy adds by a cascade along the last axes only, and elsewhere number after
-    # number, so that its error would grow with their count: last axes first.
+    # NumPy adds by a cascade along axes that are last in memory only, and elsewhere
+    # number after number, so that its error would grow with their count: those first.
     ndim = len(x.shape)
     kept = [i for i in range(ndim) if i not in {axis % ndim for axis in axes}]
     first_of_last = kept[-1] + 1 if kept else 0
-    last = tuple(range(first_of_last, ndim))
-    others = tuple(i for i in range(first_of_last) if i not in kept)
+    last = tuple(range(first_of_last, ndim)) if _last_in_memory(x) else ()
+    others = tuple(i for i in range(ndim) if i not in (*kept, *last))
     if last:
         x = xp.sum(x, axis=last, keepdims=True)
     if not others:
@@ -1252,6 +1278,15 @@ def _sum(xp, x, axes):
     rows = xp.permute_dims(x, (*others, *kept, *last))
     rows = xp.reshape(rows, (_count(x, others), *[x.shape[i] for i in kept]))
     return xp.reshape(_sum_of_rows(xp, rows), shape)
+
+
+def _last_in_memory(x):
+    """Whether the last axes of an array are those along which memory runs."""
+    # Of the libraries that hand out views, NumPy alone sums in the order of memory.
+    if not isinstance(x, numpy.ndarray) or x.flags.c_contiguous:
+        return True
+    strides = [abs(s) for s, n in zip(x.strides, x.shape, strict=True) if n > 1]
+    return 0 not in strides and strides == sorted(strides, reverse=True)
 
 
 def _sum_of_rows(xp, x):
@@ -1320,7 +1355,7 @@ def _fixed_norm(input, running_mean, running_var, weight, bias, eps):
     )
     mean = xp.astype(mean, x.dtype, copy=False)[None, ...]
     variance = xp.astype(variance, x.dtype, copy=False)[None, ...]
-    rstd = 1.0 / xp.sqrt(variance + float(eps))
+    rstd = 1.0 / xp.sqrt(variance + _check_number("eps", eps))
     return _affine((x - mean) * rstd, weight, bias, input.dtype), mean, rstd
 
 
@@ -1385,6 +1420,12 @@ def _namespace(**arrays):
 
         return xp
     for name, a in arrays.items():
+        if isinstance(a, numpy.ma.MaskedArray):
+            raise TypeError(
+                f"Expected {name} to be an array without a mask, but got "
+                f"{type(a).__name__}, whose masked numbers would take part; give "
+                f"{name}.filled(...) or leave them out"
+            )
         if not array_api_compat.is_array_api_obj(a):
             raise TypeError(
                 f"Expected {name} to be an array (of NumPy, PyTorch, JAX or CuPy), "
@@ -1433,14 +1474,14 @@ def _at_least_float32(xp, x, function):
 def _check_shapes(input, normalized_shape, weight=None, bias=None):
     _check_given(input=input)
     _namespace(input=input, weight=weight, bias=bias)
-    if isinstance(normalized_shape, Integral):
+    if _is_int(normalized_shape):
         normalized_shape = (normalized_shape,)
-    try:
-        row = [int(n) for n in normalized_shape if isinstance(n, Integral)]
-        good = len(row) == len(normalized_shape)
-    except TypeError:
-        good = False
-    if not good:
+    # Sequences alone: a set has no order, and bytes iterate over ints, too.
+    good = isinstance(normalized_shape, Sequence) and not isinstance(
+        normalized_shape, (str, bytes, bytearray)
+    )
+    row = [int(n) for n in normalized_shape if _is_int(n)] if good else []
+    if not good or len(row) != len(normalized_shape):
         raise TypeError(
             "Expected normalized_shape to be an int or a list of ints, but got "
             f"{normalized_shape!r}"
@@ -1469,38 +1510,79 @@ def _check_parameter_dtypes(input, *parameters):
     names = [_dtype_name(p.dtype) for p in parameters if p is not None]
     if all(name == own for name in names):
         return
+    got = f"got parameters of {', '.join(names)} with an input of {own}"
+    mixed = "mixed dtype (CPU): " if _is_torch(input) else ""  # torch's words
     if any(name != "float32" for name in names):
         raise DtypeError(
-            "mixed dtype (CPU): expect parameter to have scalar type of Float; got "
-            f"parameters of {', '.join(names)} with an input of {own}"
+            f"{mixed}expect parameter to have scalar type of Float; {got}"
+            if mixed
+            else f"Expected parameters of the dtype of input or of float32, but {got}"
         )
     if own not in _HALF:
         raise DtypeError(
-            "mixed dtype (CPU): all inputs must share same datatype; got parameters "
-            f"of {', '.join(names)} with an input of {own}"
+            f"{mixed}all inputs must share same datatype; {got}"
+            if mixed
+            else f"Expected parameters of the dtype of input, but {got}"
         )
 
 
 def _check_number(name, number):
-    if not isinstance(number, Real):
+    """The number as a Python float, which leaves the dtype of float32 arrays alone."""
+    if isinstance(number, float):
+        return float(number)  # NumPy's float64 is one, too
+    if not isinstance(number, Real) and not _is_scalar(number):
         raise TypeError(
             f"Expected {name} to be a number, but got {type(number).__name__}"
         )
+    try:
+        return float(number)
+    except OverflowError:
+        raise ValueError(
+            f"Expected {name} to be a number that a float can hold, but got an int of "
+            f"{number.bit_length()} bits"
+        ) from None
+    except TypeError:  # what jax.jit traces
+        raise TypeError(
+            f"Expected {name} to be a number that is known when the function is "
+            f"traced, but got {type(number).__name__}; make it a static argument"
+        ) from None
+
+
+def _is_scalar(a):
+    """Whether it is an array of no axes that holds a real number and no gradient."""
+    if _is_torch(a):
+        return a.ndim == 0 and not a.requires_grad and not a.is_complex()
+    if not array_api_compat.is_array_api_obj(a) or a.shape != ():
+        return False
+    return not _dtype_name(a.dtype).startswith(("complex", "object", "str"))
 
 
 def _check_eps(eps):
-    _check_number("eps", eps)
-    if not eps >= 0:
+    number = _check_number("eps", eps)
+    if not number >= 0:
         raise ValueError(f"Expected eps to be at least 0, but got eps = {eps}")
+    return number
+
+
+def _check_bool(name, value):
+    if not isinstance(value, (bool, numpy.bool_)):
+        raise TypeError(f"Expected {name} to be a bool, but got {value!r}")
+
+
+def _is_int(n):
+    return isinstance(n, Integral) and not isinstance(n, bool)
 
 
 def _check_axes(axes, ndim):
-    axes = (axes,) if isinstance(axes, Integral) else axes
-    if not isinstance(axes, (tuple, list)) or not all(
-        isinstance(axis, Integral) for axis in axes
-    ):
+    axes = (axes,) if _is_int(axes) else axes
+    if not isinstance(axes, (tuple, list)) or not all(map(_is_int, axes)):
         raise TypeError(f"Expected axes to be an int or ints, but got {axes!r}")
     axes = tuple(int(axis) for axis in axes)
+    if axes and not ndim:
+        raise ShapeError(
+            f"Expected an array with axes to standardize over, but got axes {axes} for "
+            "an array of shape []"
+        )
     for axis in axes:
         if not -ndim <= axis < ndim:
             raise ShapeError(
@@ -1519,7 +1601,11 @@ def _check_given(**arrays):
 
 
 def _check_mask(mask, length):
-    if not isinstance(mask, (tuple, list)) or len(mask) != length:
+    if (
+        not isinstance(mask, (tuple, list))
+        or len(mask) != length
+        or not all(isinstance(m, (bool, numpy.bool_)) for m in mask)
+    ):
         raise TypeError(
             f"Expected output_mask to be {length} bools, one for each gradient, but "
             f"got {mask!r}"
@@ -1544,6 +1630,15 @@ def _check_statistics(x, axes, **statistics):
             raise ShapeError(
                 f"Expected {name} to be of shape {expected}, one number a row, but "
                 f"got {list(statistic.shape)}"
+            )
+
+
+def _check_dtypes(function, **arrays):
+    for name, a in arrays.items():
+        if a is not None and _dtype_name(a.dtype) not in (*_HALF, *_WIDE):
+            raise DtypeError(
+                f"\"{function}\" not implemented for '{_dtype_name(a.dtype)}': "
+                f"expected {name} to be of float64, float32, bfloat16 or float16"
             )
 
 
@@ -1581,6 +1676,7 @@ def _check_channel_backward(dy, input, axes, mean, rstd, output_mask):
     _namespace(dy=dy, input=input, mean=mean, rstd=rstd)
     _check_same_shape("dy", dy, "input", input)
     _check_statistics(input, axes, mean=mean, rstd=rstd)
+    _check_dtypes("batch_norm_backward", dy=dy, mean=mean, rstd=rstd)
     _check_mask(output_mask, 3)
 
 
@@ -1611,7 +1707,7 @@ def _check_weight_norm(v, g, dim):
     _compute_dtype(xp, v.dtype, "weight_norm")
     ndim = len(v.shape)
     if dim is not None:
-        if not isinstance(dim, Integral):
+        if not _is_int(dim):
             raise TypeError(
                 f"Expected dim to be an int or None, but got {type(dim).__name__}"
             )

@@ -6,7 +6,10 @@ others are checked against.
 In every function, `x` is one row: the N numbers that are normalized together; for
 batch norm it is a list of M rows, and the columns are normalized.
 `weight` is the gain (gamma) and `bias` the bias (beta), one number a feature;
-a missing weight stands for ones, a missing bias for zeros. Source: Ba, Kiros and
+a missing weight stands for ones, a missing bias for zeros. Ints and the numbers of
+NumPy are taken as floats. The mean is subtracted once, as the formula says, so numbers
+far larger than their spread lose digits (`lnlib.functional` subtracts it twice); where
+the squares overflow, from 1e154 on, the row is NaN. Source: Ba, Kiros and
 Hinton, "Layer Normalization", arXiv:1607.06450, equations 3 and 15 to 16, with the
 epsilon that every implementation adds and the paper does not have; Zhang and
 Sennrich, "Root Mean Square Layer Normalization", arXiv:1910.07467, equation 4; Ioffe
@@ -61,7 +64,7 @@ def layer_norm_forward(x, weight=None, bias=None, eps=1e-5):
     >>> mean, round(rstd, 4)
     (3.0, 0.5345)
     """
-    weight, bias = _check_row(x, weight, bias, eps)
+    x, weight, bias, eps = _check_row(x, weight, bias, eps)
     n = len(x)
     mean = _mean(x)
     centred = [xi - mean for xi in x]
@@ -96,13 +99,13 @@ def layer_norm_backward(dy, x, mean, rstd, weight=None):
     >>> [round(d, 4) for d in dx], abs(round(sum(dx), 12))
     ([0.2482, -0.21, -0.1336, 0.0955], 0.0)
     """
-    weight, _ = _check_row(x, weight, None, 0.0)
-    _check_list("dy", dy, len(x))
-    _check_number("mean", mean)
-    _check_number("rstd", rstd)
+    x, weight, _, _ = _check_row(x, weight)
+    dy = _check_list("dy", dy, len(x))
+    mean = _check_number("mean", mean)
+    rstd = _check_number("rstd", rstd)
     n = len(x)
     xhat = [(xi - mean) * rstd for xi in x]
-    dbias = [float(dyi) for dyi in dy]
+    dbias = list(dy)
     dweight = [dy[i] * xhat[i] for i in range(n)]
     dxhat = [dy[i] * weight[i] for i in range(n)]
 
@@ -165,7 +168,7 @@ def rms_norm_forward(x, weight=None, eps=None):
     """
     if eps is None:
         eps = math.ulp(1.0)
-    weight, _ = _check_row(x, weight, None, eps)
+    x, weight, _, eps = _check_row(x, weight, None, eps)
     mean_square = _mean([xi * xi for xi in x])
     rstd = _reciprocal(math.sqrt(mean_square + eps))
     y = [weight[i] * x[i] * rstd for i in range(len(x))]
@@ -194,9 +197,9 @@ def rms_norm_backward(dy, x, rstd, weight=None):
     >>> [round(d, 4) for d in dx]
     [0.3241, -0.0093, -0.0278, -0.0463]
     """
-    weight, _ = _check_row(x, weight, None, 0.0)
-    _check_list("dy", dy, len(x))
-    _check_number("rstd", rstd)
+    x, weight, _, _ = _check_row(x, weight)
+    dy = _check_list("dy", dy, len(x))
+    rstd = _check_number("rstd", rstd)
     n = len(x)
     xhat = [xi * rstd for xi in x]
     dweight = [dy[i] * xhat[i] for i in range(n)]
@@ -247,7 +250,7 @@ def batch_norm_forward(x, weight=None, bias=None, eps=1e-5):
     >>> mean, [round(r, 4) for r in rstd]
     ([3.0], [0.5345])
     """
-    weight, bias = _check_batch(x, weight, bias, eps)
+    x, weight, bias, eps = _check_batch(x, weight, bias, eps)
     m = len(x)
     y, mean, rstd = [], [], []
     for column, gain, shift in zip(_columns(x), weight, bias, strict=True):
@@ -281,15 +284,15 @@ def batch_norm_backward(dy, x, mean, rstd, weight=None):
     >>> [round(d, 4) for [d] in dx], dbias
     ([0.2482, -0.21, -0.1336, 0.0955], [1.0])
     """
-    weight, _ = _check_batch(x, weight, None, 0.0)
-    _check_rows("dy", dy)
+    x, weight, _, _ = _check_batch(x, weight)
+    dy = _check_rows("dy", dy)
     if [len(row) for row in dy] != [len(row) for row in x]:
         raise ValueError(
             f"Expected dy to have as many rows as x, {len(x)}, of as many numbers, but "
             f"got rows of {[len(row) for row in dy]}"
         )
-    _check_list("mean", mean, len(weight))
-    _check_list("rstd", rstd, len(weight))
+    mean = _check_list("mean", mean, len(weight))
+    rstd = _check_list("rstd", rstd, len(weight))
     m = len(x)
     dx, dweight, dbias = [], [], []
     for i, (dy_column, column) in enumerate(
@@ -314,6 +317,8 @@ def _mean(numbers):
 def _reciprocal(number):
     # Python raises where IEEE 754 says infinity. With infinity, a constant row at
     # eps = 0 becomes 0 * inf = NaN, as it does in every array library.
+    if number == math.inf:  # squares overflowed: NaN, and not a row of zeros
+        return math.nan
     return 1.0 / number if number else math.inf
 
 
@@ -321,9 +326,9 @@ def _columns(rows):
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-def _check_batch(x, weight, bias, eps):
-    _check_rows("x", x)
-    return _check_row(x[0] if x else [], weight, bias, eps)
+def _check_batch(x, weight=None, bias=None, eps=0.0):
+    x = _check_rows("x", x)
+    return x, *_check_row(x[0] if x else [], weight, bias, eps)[1:]
 
 
 def _check_rows(name, rows):
@@ -332,28 +337,25 @@ def _check_rows(name, rows):
             f"Expected {name} to be a list of rows, but got {type(rows).__name__}; "
             "for arrays use lnlib.functional"
         )
-    for row in rows:
-        _check_list(f"each row of {name}", row)
+    rows = [_check_list(f"each row of {name}", row) for row in rows]
     if len({len(row) for row in rows}) > 1:
         raise ValueError(
             f"Expected the rows of {name} to be of one length, but got lengths "
             f"{[len(row) for row in rows]}"
         )
+    return rows
 
 
-def _check_row(x, weight, bias, eps):
-    _check_list("x", x)
+def _check_row(x, weight=None, bias=None, eps=0.0):
+    """All of them as floats; a NumPy number would compute in a dtype of its own."""
+    x = _check_list("x", x)
     n = len(x)
-    if weight is None:
-        weight = [1.0] * n
-    if bias is None:
-        bias = [0.0] * n
-    _check_list("weight", weight, n)
-    _check_list("bias", bias, n)
-    _check_number("eps", eps)
+    weight = [1.0] * n if weight is None else _check_list("weight", weight, n)
+    bias = [0.0] * n if bias is None else _check_list("bias", bias, n)
+    eps = _check_number("eps", eps)
     if not eps >= 0.0:
         raise ValueError(f"Expected eps to be at least 0, but got eps = {eps}")
-    return weight, bias
+    return x, weight, bias, eps
 
 
 def _check_list(name, numbers, length=None):
@@ -363,7 +365,7 @@ def _check_list(name, numbers, length=None):
             f"{type(numbers).__name__}; for arrays use lnlib.functional"
         )
     for number in numbers:
-        if not isinstance(number, Real):
+        if not isinstance(number, Real) or isinstance(number, bool):
             raise TypeError(
                 f"Expected {name} to be a list of floats, one row, but got one that "
                 f"holds {type(number).__name__}"
@@ -373,10 +375,18 @@ def _check_list(name, numbers, length=None):
             f"Expected {name} to have as many numbers as x, {length}, but got "
             f"{len(numbers)}"
         )
+    return [_check_number(f"each number of {name}", number) for number in numbers]
 
 
 def _check_number(name, number):
-    if not isinstance(number, Real):
+    if not isinstance(number, Real) or isinstance(number, bool):
         raise TypeError(
             f"Expected {name} to be a number, but got {type(number).__name__}"
         )
+    try:
+        return float(number)
+    except OverflowError:
+        raise ValueError(
+            f"Expected {name} to be a number that a float can hold, but got an int of "
+            f"{number.bit_length()} bits"
+        ) from None

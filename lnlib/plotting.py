@@ -88,7 +88,7 @@ def label_lines(ax, colors=None, **text):
         text: further properties of the text, such as `fontsize`.
 
     Raises:
-        ValueError: no line has a label.
+        ValueError: no line has a label, or one that has a label has no points.
 
     >>> fig, ax = plt.subplots()
     >>> _ = ax.plot([0, 1], [0, 1], label="rising")
@@ -99,6 +99,11 @@ def label_lines(ax, colors=None, **text):
     lines = [ln for ln in ax.get_lines() if not ln.get_label().startswith("_")]
     if not lines:
         raise ValueError("Expected lines with labels, but these axes have none")
+    for line in lines:
+        if not len(line.get_xdata()):
+            raise ValueError(
+                f"Expected lines with points, but {line.get_label()!r} has none"
+            )
     colors = colors or [line.get_color() for line in lines]
     return [
         ax.annotate(
@@ -137,6 +142,7 @@ def shared_statistics(ax, groups, title="", rows="", columns="", block=None):
     >>> len(ax.patches), plt.close(fig)
     (4, None)
     """
+    groups = np.asarray(groups)
     if len(groups.shape) != 2:
         raise ValueError(f"Expected groups to have two axes, but got {groups.shape}")
     m, n = groups.shape

@@ -338,6 +338,83 @@ def test_sums_over_rows_of_any_number(m):
     np.testing.assert_array_equal(dbias, dy.sum(0))
 
 
+@pytest.mark.parametrize("n", [65_536, 300_007])
+def test_the_order_of_memory_costs_no_digits(rng, n):
+    wide = (rng.normal(size=(2, n)) + 1e6).astype(np.float32)
+    for x in (np.asfortranarray(wide), np.repeat(wide, 2, 1)[:, ::2], wide[:, ::-1]):
+        assert error(lnlib.layer_norm(x, n), forward(x)) < 5e-7
+    x = wide[:, :65_536].reshape(2, -1, 4).transpose(0, 2, 1)  # channels last
+    truth = forward(x.reshape(8, -1)).reshape(x.shape)
+    assert error(lnlib.instance_norm(x), truth) < 2.5e-7
+    x = np.asfortranarray(wide.T)
+    assert error(lnlib.batch_norm(x, training=True), forward(wide).T) < 5e-7
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_row_whose_squares_overflow_is_nan_and_not_zeros(library):
+    x = LIBRARIES[library](np.array([[1e20, 2e20], [1.0, 2.0]], np.float32))
+    with np.errstate(all="ignore"):
+        y = to_numpy(lnlib.layer_norm(x, 2))
+    assert np.isnan(y[0]).all() and np.isfinite(y[1]).all()
+    theirs = torch.nn.functional.layer_norm(torch.asarray(to_numpy(x)), (2,))
+    np.testing.assert_allclose(y, theirs, atol=1e-4)
+
+
+def test_eps_may_be_an_array_of_one_number_but_not_a_traced_one():
+    import jax
+
+    x = np.array([[1.0, 2.0, 4.0]], np.float32)
+    truth = lnlib.layer_norm(x, 3, eps=0.5)
+    for eps in (np.array(0.5), jnp.asarray(0.5), torch.tensor(0.5), np.float32(0.5)):
+        y = lnlib.layer_norm(x, 3, eps=eps)
+        assert y.dtype == np.float32
+        np.testing.assert_array_equal(y, truth)
+    with pytest.raises(TypeError, match="known when the function is traced"):
+        jax.jit(lambda x, eps: lnlib.layer_norm(x, 3, eps=eps))(jnp.asarray(x), 0.5)
+
+
+@pytest.mark.parametrize("dtype", [np.complex128, np.int64, np.bool_, object])
+@pytest.mark.parametrize("which", ["dy", "mean", "rstd"])
+def test_what_the_backward_passes_are_given_is_real(dtype, which):
+    x, one = np.ones((2, 4, 3)), np.ones((1, 4, 1))
+    groups, length = np.ones((2, 2)), np.ones((2, 1, 1))
+
+    def bad(name, a):
+        return a.astype(dtype) if name == which else a
+
+    def given(shape):
+        return [
+            bad(n, np.ones(s)) for n, s in zip(("mean", "rstd"), shape, strict=True)
+        ]
+
+    dy = bad("dy", x)
+    calls = [
+        lambda: lnlib.layer_norm_backward(dy, x, 3, *given([(2, 4, 1)] * 2)),
+        lambda: lnlib.batch_norm_backward(dy, x, *given([one.shape] * 2), True),
+        lambda: lnlib.batch_norm_backward(dy, x, *given([one.shape] * 2), False),
+        lambda: lnlib.instance_norm_backward(dy, x, *given([(2, 4, 1)] * 2)),
+        lambda: lnlib.group_norm_backward(dy, x, 2, *given([groups.shape] * 2)),
+    ]
+    if which != "mean":
+        rstd = bad("rstd", np.ones((2, 4, 1)))
+        calls += [
+            lambda: lnlib.rms_norm_backward(dy, x, 3, rstd),
+            lambda: lnlib.standardize_backward(dy, x, -1, rstd),
+            lambda: lnlib.weight_norm_backward(dy, x, length, bad("rstd", length)),
+        ]
+    if which != "dy":
+        calls.append(lambda: lnlib.restandardize(x, -1, *given([(2, 4, 1)] * 2)))
+    if which == "mean":
+        calls.append(
+            lambda: lnlib.updated_running_statistics(
+                x, bad("mean", one), *np.ones((2, 4))
+            )
+        )
+    for call in calls:
+        with pytest.raises(DtypeError, match="not implemented for"):
+            call()
+
+
 def test_a_constant_row_is_exactly_zero():
     for value in (0.1, 1e6 + 0.3, 3e38 / 8):
         y = lnlib.layer_norm(np.full((1, 7), value, np.float32), 7)
@@ -837,18 +914,72 @@ X = np.ones((4, 8))
         (
             lambda: lnlib.layer_norm(X, 8, X[0].astype("f4")),
             DtypeError,
-            "all inputs must share same datatype; got parameters of float32",
+            "Expected parameters of the dtype of input, but got parameters of float32",
+        ),
+        (
+            lambda: lnlib.layer_norm(torch.ones(4, 8).double(), 8, torch.ones(8)),
+            DtypeError,
+            "mixed dtype (CPU): all inputs must share same datatype",
         ),
         (
             lambda: lnlib.layer_norm(X.astype("f4"), 8, X[0]),
             DtypeError,
-            "expect parameter to have scalar type of Float",
+            "Expected parameters of the dtype of input or of float32, but got",
         ),
         (
             lambda: lnlib.layer_norm(X, 8, torch.ones(8, dtype=torch.float64)),
             TypeError,
             "one library, but got input of numpy, weight of torch",
         ),
+        (lambda: lnlib.layer_norm(X, {8}), TypeError, "a list of ints, but got {8}"),
+        (lambda: lnlib.layer_norm(X, b"\x08"), TypeError, "a list of ints, but got b"),
+        (lambda: lnlib.layer_norm(X[:, :1], True), TypeError, "ints, but got True"),
+        (lambda: lnlib.layer_norm(X[:, :1], [True]), TypeError, "ints, but got [True]"),
+        (
+            lambda: lnlib.layer_norm(np.ma.masked_array(X, X > 2), 8),
+            TypeError,
+            "input to be an array without a mask, but got MaskedArray",
+        ),
+        (
+            lambda: lnlib.layer_norm(np.matrix(X), 8),
+            TypeError,
+            "input to be an array (of",
+        ),
+        (
+            lambda: lnlib.layer_norm(X, 8, eps=10**400),
+            ValueError,
+            "an int of 1329 bits",
+        ),
+        (
+            lambda: lnlib.layer_norm(X, 8, eps=np.array([1e-5])),
+            TypeError,
+            "got ndarray",
+        ),
+        (lambda: lnlib.layer_norm(X, 8, eps=np.array(1j)), TypeError, "got ndarray"),
+        (lambda: functional.machine_epsilon(None), TypeError, "x to be an array, but"),
+        (
+            lambda: lnlib.standardize(X, -1, center="no"),
+            TypeError,
+            "bool, but got 'no'",
+        ),
+        (
+            lambda: lnlib.standardize_backward(X, X, -1, X[:, :1], center=None),
+            TypeError,
+            "center to be a bool, but got None",
+        ),
+        (lambda: lnlib.standardize(X, True), TypeError, "ints, but got True"),
+        (
+            lambda: lnlib.standardize(np.array(1.0), -1),
+            ShapeError,
+            "axes (-1,) for an array of shape []",
+        ),
+        (
+            lambda: lnlib.rms_norm_backward(X, X, 8, X[:, :1], output_mask=(1, "no")),
+            TypeError,
+            "output_mask to be 2 bools",
+        ),
+        (lambda: lnlib.group_norm(X, True), TypeError, "num_groups to be an int, but"),
+        (lambda: lnlib.weight_norm(X, X[:, :1], False), TypeError, "dim to be an int"),
         (lambda: lnlib.standardize(X, 2), ShapeError, "from -2 to 1"),
         (lambda: lnlib.standardize(X, (0, -2)), ShapeError, "each axis once"),
         (lambda: lnlib.standardize(X, None), TypeError, "axes to be an int or ints"),
@@ -936,7 +1067,7 @@ X = np.ones((4, 8))
         (
             lambda: lnlib.batch_norm(X, X[0].astype("f4"), X[0].astype("f4")),
             DtypeError,
-            "all inputs must share same datatype",
+            "parameters of the dtype of input, but got",
         ),
         (lambda: lnlib.batch_norm(X.astype(int), training=True), DtypeError, "'int64'"),
         (
@@ -1020,7 +1151,7 @@ X = np.ones((4, 8))
         (
             lambda: lnlib.weight_norm(X, X[:, :1].astype("f4")),
             DtypeError,
-            "must share same datatype",
+            "parameters of the dtype of input, but got",
         ),
         (
             lambda: lnlib.weight_norm_backward(X, X, X[:, :1], X),
@@ -1048,5 +1179,5 @@ def test_half_precision_takes_float32_parameters():
     x = X.astype(np.float16)
     y = lnlib.layer_norm(x, 8, np.ones(8, np.float32), np.ones(8, np.float32))
     assert y.dtype == np.float16
-    with pytest.raises(DtypeError, match="expect parameter"):
+    with pytest.raises(DtypeError, match="of the dtype of input or of float32"):
         lnlib.layer_norm(x, 8, np.ones(8, np.float32), np.ones(8, np.float16))

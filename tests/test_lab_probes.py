@@ -306,3 +306,26 @@ def test_bad_options_of_the_recorder_are_refused():
         probes.Recorder(network(), every=0)
     with pytest.raises(ValueError, match="Expected names among"):
         probes.Recorder(network(), names=["norm9"])
+
+
+def test_activations_say_what_they_cannot_show():
+    class Two(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.rnn, self.unused = torch.nn.RNN(3, 2), torch.nn.Linear(3, 3)
+
+        def forward(self, x):
+            return self.rnn(x)[0]
+
+    model, x = Two().train(), torch.zeros(4, 3)
+    model.unused.eval()
+    for names, kind, words in (
+        ("rnn", TypeError, "names to be a list of str, but got 'rnn'"),
+        ([1], TypeError, "names to be a list of str"),
+        (["rnn"], TypeError, "'rnn' to put out a tensor, but got tuple"),
+        (["unused"], ValueError, r"it calls none of \['unused'\]"),
+    ):
+        with pytest.raises(kind, match=words):
+            probes.activations(model, x, names)
+        assert model.rnn.training and not model.unused.training
+        assert not model.rnn._forward_hooks

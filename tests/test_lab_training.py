@@ -69,19 +69,45 @@ def test_accuracy_leaves_the_mode_alone():
         assert model.training is mode
 
 
+def test_each_submodule_keeps_its_mode_also_after_an_error():
+    x, y = small()
+    model = training.mlp([6, 4, 2], torch.nn.BatchNorm1d).train()
+    model.norm1.eval()
+    training.accuracy(model, x, y)
+    assert model.training and not model.norm1.training
+    with pytest.raises(RuntimeError):
+        training.accuracy(model, x[:, :5], y)
+    assert model.training and not model.norm1.training
+
+
 def test_bad_input_is_refused():
     x, y = small()
     model = training.mlp([6, 2])
     with pytest.raises(ValueError, match="at least two sizes, but got"):
         training.mlp([6])
-    with pytest.raises(ValueError, match="as many labels as inputs, 50, but got 49"):
+    with pytest.raises(ValueError, match=r"of shape \(50,\), but got \(49,\)"):
         training.train(model, x, y[1:])
     with pytest.raises(ValueError, match="batch_size to be from 1 to 50, but got 64"):
         training.train(model, x, y)
-    with pytest.raises(ValueError, match="50 inputs and 49 labels"):
+    with pytest.raises(ValueError, match=r"of shape \(50,\), but got \(49,\)"):
         training.accuracy(model, x, y[1:])
-    with pytest.raises(ValueError, match="0 inputs and 0 labels"):
+    with pytest.raises(ValueError, match="at least one input, but got 0"):
         training.accuracy(model, x[:0], y[:0])
+    with pytest.raises(ValueError, match=r"of shape \(50,\), but got \(50, 1\)"):
+        training.accuracy(model, x, y[:, None])
+    with pytest.raises(TypeError, match="y to be a tensor, but got list"):
+        training.accuracy(model, x, y.tolist())
+    for sizes, kind in (([6, 2.0], TypeError), ([6, 0], ValueError)):
+        with pytest.raises(kind, match="Expected sizes"):
+            training.mlp(sizes)
+    with pytest.raises(TypeError, match="norm to be callable, but got int"):
+        training.mlp([6, 3, 2], 5)
+    with pytest.raises(TypeError, match=r"floating torch\.dtype, but got"):
+        training.mlp([6, 2], dtype=torch.int64)
+    with pytest.raises(TypeError, match="steps to be an int, but got float"):
+        training.train(model, x, y, 2.5, 16)
+    with pytest.raises(ValueError, match="steps to be at least 0, but got -1"):
+        training.train(model, x, y, -1, 16)
 
 
 def test_another_optimizer_takes_the_place_of_lr_and_momentum():

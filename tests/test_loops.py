@@ -124,6 +124,25 @@ def test_ints_tuples_and_numpy_numbers_are_numbers():
     assert loops.layer_norm(list(np.float32([1, 2, 3])))[1] == 0.0
 
 
+def test_numpy_numbers_are_taken_as_floats():
+    x = [200, 100, 250]
+    for kind in (np.uint8, np.int16, np.float32):
+        row = [kind(xi % 128) for xi in x]
+        same = [float(xi) for xi in row]
+        assert loops.rms_norm(row, eps=np.float32(0.1)) == loops.rms_norm(
+            same, eps=float(np.float32(0.1))
+        )
+        y, *statistics = loops.layer_norm_forward(row, row, row)
+        assert all(type(yi) is float for yi in (*y, *statistics))
+        gradients = loops.layer_norm_backward(row, row, *map(np.float32, statistics))
+        assert all(type(d) is float for g in gradients for d in g)
+
+
+def test_a_row_whose_squares_overflow_is_nan_and_not_zeros():
+    for y in (loops.layer_norm([1e300, -1e300]), loops.rms_norm([1e300, 1.0])):
+        assert all(math.isnan(yi) for yi in y)
+
+
 def test_no_feature_and_one_feature():
     assert loops.layer_norm([]) == []
     assert loops.rms_norm_backward([], [], 1.0) == ([], [])
@@ -159,6 +178,11 @@ def test_input_is_left_unchanged():
         (lambda: loops.layer_norm(np.ones(3)), TypeError, "got ndarray; for arrays"),
         (lambda: loops.layer_norm([[1.0]]), TypeError, "one that holds list"),
         (lambda: loops.layer_norm(["1"]), TypeError, "one that holds str"),
+        (lambda: loops.layer_norm([True]), TypeError, "one that holds bool"),
+        (lambda: loops.layer_norm([np.True_]), TypeError, "one that holds bool"),
+        (lambda: loops.layer_norm([1.0], eps=True), TypeError, "number, but got bool"),
+        (lambda: loops.layer_norm([10**400]), ValueError, "an int of 1329 bits"),
+        (lambda: loops.layer_norm([1.0], eps=10**400), ValueError, "an int of 1329"),
         (lambda: loops.layer_norm([1.0], [1.0, 2.0]), ValueError, "as x, 1, but got 2"),
         (lambda: loops.layer_norm([1.0], None, []), ValueError, "bias to have as many"),
         (lambda: loops.layer_norm([1.0], eps=-1e-5), ValueError, "got eps = -1e-05"),

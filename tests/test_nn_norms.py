@@ -310,6 +310,58 @@ def test_compiles_into_one_graph(module, dtype):
         assert error(numbers(compiled(x)), numbers(norm(x))) <= 4 * UNIT[dtype]
 
 
+@pytest.mark.parametrize("name", ["LayerNorm", "RMSNorm", "BatchNorm1d", "GroupNorm"])
+def test_compiled_transforms_are_the_transforms(name):
+    torch.compiler.reset()
+    options = {"track_running_stats": False} if name == "BatchNorm1d" else {}
+    norm = getattr(lnlib.nn, name)(
+        *((2, 4) if name == "GroupNorm" else (4,)), **options
+    )
+    assert norm.weight.requires_grad  # else no compiled gradient was ever lost
+    x, v = torch.randn(2, 3, 4)
+    parameters = {k: p.detach() for k, p in norm.named_parameters()}
+
+    def loss(x):
+        return norm(x).pow(3).sum()
+
+    def loss_of(parameters, x):
+        return torch.func.functional_call(norm, parameters, (x,)).pow(3).sum()
+
+    f = torch.func
+    transforms = [
+        f.grad(loss),
+        lambda x: f.vjp(norm, x)[1](v),
+        f.jacrev(norm),
+        f.grad_and_value(loss),
+        f.vmap(lambda row: norm(torch.stack([row, row**2]))),
+        lambda x: f.vmap(f.grad(loss_of), (None, 0))(
+            parameters, x[:, None].expand(-1, 2, -1)
+        ),
+    ]
+    if name != "GroupNorm":  # PyTorch cannot trace a reshaped tensor with its tangent
+        transforms += [lambda x: f.jvp(norm, (x,), (v,)), f.hessian(loss)]
+    for transform in transforms:
+        compiled = torch.compile(transform, backend="eager", fullgraph=True)
+        torch.testing.assert_close(compiled(x), transform(x))
+
+
+@pytest.mark.parametrize("norm", [lnlib.nn.LayerNorm(4), lnlib.nn.RMSNorm(4)])
+def test_transforms_of_a_compiled_module(norm):
+    torch.compiler.reset()
+    compiled = torch.compile(norm, backend="aot_eager")
+    x = torch.randn(3, 4)
+
+    def loss(norm):
+        return lambda x: norm(x).pow(3).sum()
+
+    for transform in (
+        lambda f: torch.func.grad(loss(f))(x),
+        lambda f: torch.func.vmap(f)(x),
+        lambda f: torch.func.vmap(torch.func.grad(loss(f)))(x),
+    ):
+        torch.testing.assert_close(transform(compiled), transform(norm))
+
+
 def test_compiles_without_breaking_the_graph_or_warning(recwarn):
     torch.compiler.reset()
     explained = torch._dynamo.explain(lnlib.nn.LayerNorm(8))(torch.randn(2, 8))
@@ -410,7 +462,134 @@ def test_autocast_leaves_it_alone_on_a_cpu():
             assert norm(given).dtype == theirs(given).dtype
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_autocast_on_a_gpu_gives_what_torchs_gives(dtype):
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    norms = {
+        "layer": lambda lib, x, w: lib.layer_norm(x, (4,), w, w),
+        "rms": lambda lib, x, w: lib.rms_norm(x, (4,), w),
+        "group": lambda lib, x, w: lib.group_norm(x, 2, w, w),
+        "batch": lambda lib, x, w: lib.batch_norm(x, None, None, w, w, True),
+        "instance": lambda lib, x, w: lib.instance_norm(x.expand(2, 3, 4)),
+    }
+    before = torch.is_autocast_enabled("cuda")
+    with FakeTensorMode():  # tensors of a GPU that need none
+        x, w = (torch.empty(s, device="cuda", dtype=dtype) for s in ((3, 4), (4,)))
+        torch.set_autocast_enabled("cuda", True)
+        try:
+            found = {
+                name: [norm(library, x, w).dtype for library in (lnlib.nn, F)]
+                for name, norm in norms.items()
+            }
+        finally:
+            torch.set_autocast_enabled("cuda", before)
+    for ours, theirs in found.values():
+        assert ours == theirs
+    if dtype in (torch.bfloat16, torch.float16):
+        assert found["layer"][0] == torch.float32 and found["batch"][0] == dtype
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "shape"),
+    [
+        ("LayerNorm", (4,), (2, 3, 4)),
+        ("RMSNorm", (4,), (2, 3, 4)),
+        ("GroupNorm", (2, 4), (2, 4, 3)),
+        ("BatchNorm1d", (4,), (2, 4, 3)),
+        ("BatchNorm2d", (4,), (2, 4, 3, 3)),
+        ("InstanceNorm1d", (4,), (2, 4, 3)),
+        ("InstanceNorm2d", (4,), (2, 4, 3, 3)),
+    ],
+)
+@pytest.mark.parametrize("how", ["script", "trace"])
+def test_torchscript_takes_it_and_keeps_it(name, arguments, shape, how):
+    import io
+
+    x = torch.randn(shape)
+    model = torch.nn.Sequential(getattr(lnlib.nn, name)(*arguments)).eval()
+    made = torch.jit.script(model) if how == "script" else torch.jit.trace(model, x)
+    file = io.BytesIO()
+    torch.jit.save(made, file)
+    file.seek(0)
+    torch.testing.assert_close(torch.jit.load(file)(x), model(x))
+    assert type(model[0]) is getattr(lnlib.nn, name)
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in lnlib.nn.__all__ if isinstance(getattr(lnlib.nn, n), type)]
+)
+def test_forward_names_its_argument_as_torchs(name):
+    import inspect
+
+    ours, theirs = (
+        list(inspect.signature(getattr(m, name).forward).parameters)
+        for m in (lnlib.nn, torch.nn)
+    )
+    assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda x: x,
+        lambda x: x.contiguous(memory_format=torch.channels_last),
+        lambda x: x.transpose(1, 2),
+        lambda x: x[..., ::2],
+        lambda x: x[:1].expand(3, 3, 4, 5),
+    ],
+)
+@pytest.mark.parametrize("affine", [True, False])
+def test_rms_norm_keeps_the_strides_that_torchs_keeps(view, affine):
+    x = view(torch.randn(2, 3, 4, 5))
+    weight = torch.ones(x.shape[-1]) if affine else None
+    ours, theirs = (lib.rms_norm(x, x.shape[-1:], weight) for lib in (lnlib.nn, F))
+    assert ours.stride() == theirs.stride()
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_eps_may_be_a_tensor_of_one_number_as_in_torch():
+    x = torch.randn(3, 4)
+    for eps in (torch.tensor(0.5), torch.tensor(1), np.float32(0.5)):
+        for norm in ("layer_norm", "rms_norm"):
+            ours, theirs = (
+                getattr(lib, norm)(x, (4,), None, eps=eps) for lib in (lnlib.nn, F)
+            )
+            torch.testing.assert_close(ours, theirs)
+
+
 X = torch.ones(4, 8)
+
+
+def test_arrays_of_another_library_are_refused_before_anything_is_computed(monkeypatch):
+    x, t = X.numpy(), X[..., None].repeat(1, 1, 2).numpy()
+    monkeypatch.setattr(lnlib.functional, "standardize", None)
+    for norm, arguments in (
+        ("layer_norm", (x, (8,))),
+        ("rms_norm", (x, (8,))),
+        ("batch_norm", (x, None, None, None, None, True)),
+        ("instance_norm", (t,)),
+        ("group_norm", (x, 2)),
+    ):
+        with pytest.raises(Exception) as theirs:
+            getattr(F, norm)(*arguments)
+        with pytest.raises(type(theirs.value)) as ours:
+            getattr(lnlib.nn, norm)(*arguments)
+        assert str(ours.value) == str(theirs.value)
+
+
+def test_an_eps_that_is_refused_computes_nothing(monkeypatch):
+    for norm in ("layer_norm", "rms_norm", "group_norm", "instance_norm"):
+        monkeypatch.setattr(F, norm, None)
+    x = X[..., None].repeat(1, 1, 2)
+    for call in (
+        lambda: lnlib.nn.layer_norm(X, (8,), eps=-1.0),
+        lambda: lnlib.nn.rms_norm(X, (8,), eps=-1.0),
+        lambda: lnlib.nn.group_norm(X, 2, eps=-1.0),
+        lambda: lnlib.nn.instance_norm(x, eps=-1.0),
+    ):
+        with pytest.raises(ValueError, match="Expected eps to be at least 0"):
+            call()
 
 
 @pytest.mark.parametrize(
@@ -421,6 +600,11 @@ X = torch.ones(4, 8)
         (X, ()),
         (X, "8"),
         (X, (8.0,)),
+        (X, {8}),
+        (X, {8: 1}),
+        (X, b"\x08"),
+        (X[:, :1], True),
+        (X[:, :1], (True,)),
         ([1.0], (1,)),
         (X, (8,), torch.ones(7)),
         (X, (8,), [1.0] * 8),

@@ -1,8 +1,10 @@
 """What pages show: the source as it is, tables that line up, numbers with names."""
 
+import re
+
 import pytest
 
-from lnlib import loops, pages
+from lnlib import loops, pages, tables
 
 
 def test_source_is_the_librarys_own_without_the_docstring():
@@ -70,3 +72,28 @@ def test_glue_writes_the_record_that_myst_nb_reads(monkeypatch):
 def test_glue_refuses_a_name_that_is_none():
     with pytest.raises(TypeError, match="Expected name to be a string, but got int"):
         pages.glue(3, "text")
+
+
+def test_cells_keep_to_their_column_and_their_line():
+    lines = str(tables.table(["a|b", "c"], [["1\n2", r"3\|4"]])).splitlines()
+    assert len(lines) == 3
+    assert [cell.strip() for cell in re.split(r"(?<!\\)\|", lines[0])] == [
+        *("", r"a\|b", "c", "")
+    ]
+    assert [cell.strip() for cell in re.split(r"(?<!\\)\|", lines[2])] == [
+        *("", "1 2", r"3\|4", "")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "words"),
+    [
+        (("ab", [["1", "2"]]), TypeError, "header to be a list, but got 'ab'"),
+        ((["a"], "1"), TypeError, "rows to be a list, but got '1'"),
+        ((["a", "b"], ["12"]), TypeError, "row to be a list of cells, but got '12'"),
+        (([], []), ValueError, "at least one column, but got none"),
+    ],
+)
+def test_tables_refuse_text_in_the_place_of_a_list(arguments, kind, words):
+    with pytest.raises(kind, match=words):
+        tables.table(*arguments)

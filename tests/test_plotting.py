@@ -169,3 +169,18 @@ def test_a_block_that_does_not_fit_is_refused(block):
 def test_a_table_without_two_axes_is_refused():
     with pytest.raises(ValueError, match=r"two axes, but got \(4,\)"):
         plotting.shared_statistics(plt.gca(), np.zeros(4))
+
+
+def test_a_line_without_points_has_no_place_for_a_label():
+    fig, ax = plt.subplots()
+    ax.plot([], [], label="nothing")
+    with pytest.raises(ValueError, match="but 'nothing' has none"):
+        plotting.label_lines(ax)
+    plt.close(fig)
+
+
+def test_shared_statistics_takes_lists():
+    fig, ax = plt.subplots()
+    plotting.shared_statistics(ax, [[0, 0], [1, 1]])
+    assert len(ax.patches) == 4
+    plt.close(fig)

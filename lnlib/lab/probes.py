@@ -6,6 +6,8 @@ import math
 import numpy as np
 import torch
 
+from lnlib.lab.training import evaluating
+
 
 def effective_rank(x):
     """How many directions rows spread over: exp of the entropy of the spectrum.
@@ -205,6 +207,9 @@ def _named(model, names):
     modules = dict(model.named_modules())
     if names is None:
         names = [n for n, m in modules.items() if not list(m.children())]
+    names = names if isinstance(names, str) else list(names)
+    if isinstance(names, str) or not all(isinstance(n, str) for n in names):
+        raise TypeError(f"Expected names to be a list of str, but got {names!r}")
     for name in names:
         if name not in modules:
             raise ValueError(
@@ -220,15 +225,17 @@ def activations(model, x, names=None):
     Args:
         model: a module; used in evaluation mode, and left in the mode it was in.
         x: its input.
-        names: the submodules to record, as `named_modules` names them; None for all
-            that have no submodules of their own.
+        names: the submodules to record, a list of names as `named_modules` gives
+            them; None for all that have no submodules of their own.
 
     Returns:
         A dict from name to the output of that submodule, detached, in the order of
-        `named_modules`.
+        names. One that is called more than once shows its last output; one that is not
+        called is left out, unless it was named.
 
     Raises:
-        ValueError: there is no submodule of a name.
+        TypeError: names is not a list of str, or a submodule puts out no tensor.
+        ValueError: there is no submodule of a name, or the model does not call it.
 
     >>> from lnlib.lab.training import mlp
     >>> a = activations(mlp([64, 32, 10]), torch.zeros(5, 64, dtype=torch.float64))
@@ -240,19 +247,28 @@ def activations(model, x, names=None):
 
     def record(name):
         def hook(module, args, output):
+            if not isinstance(output, torch.Tensor):
+                raise TypeError(
+                    f"Expected {name!r} to put out a tensor, but got "
+                    f"{type(output).__name__}; leave it out of names"
+                )
             seen[name] = output.detach().clone()
 
         return hook
 
     hooks = [m.register_forward_hook(record(n)) for n, m in modules.items()]
-    was_training = model.training
     try:
-        model.eval()
-        model(x)
+        with evaluating(model):
+            model(x)
     finally:
         for hook in hooks:
             hook.remove()
-        model.train(was_training)
+    unused = [name for name in modules if name not in seen]
+    if names is not None and unused:
+        raise ValueError(
+            f"Expected names of submodules that the model calls, but it calls none of "
+            f"{unused}"
+        )
     return {name: seen[name] for name in modules if name in seen}
 
 

@@ -2,6 +2,8 @@
 
 import itertools
 from collections import OrderedDict
+from contextlib import contextmanager
+from numbers import Integral
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +27,9 @@ def mlp(sizes, norm=None, seed=0, dtype=torch.float64):
         A `torch.nn.Sequential` with submodules linear1, norm1, relu1, linear2, ...
 
     Raises:
-        ValueError: fewer than two sizes.
+        TypeError: a size is not an int, norm not callable, or dtype not a floating
+            torch.dtype.
+        ValueError: fewer than two sizes, or one below 1.
 
     >>> list(dict(mlp([64, 32, 10], torch.nn.LayerNorm).named_children()))
     ['linear1', 'norm1', 'relu1', 'linear2']
@@ -33,6 +37,14 @@ def mlp(sizes, norm=None, seed=0, dtype=torch.float64):
     sizes = list(sizes)
     if len(sizes) < 2:
         raise ValueError(f"Expected at least two sizes, but got {sizes}")
+    if not all(isinstance(n, Integral) and not isinstance(n, bool) for n in sizes):
+        raise TypeError(f"Expected sizes to be ints, but got {sizes}")
+    if min(sizes) < 1:
+        raise ValueError(f"Expected sizes of at least 1, but got {sizes}")
+    if norm is not None and not callable(norm):
+        raise TypeError(f"Expected norm to be callable, but got {type(norm).__name__}")
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise TypeError(f"Expected dtype to be a floating torch.dtype, but got {dtype}")
     layers = OrderedDict()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -75,8 +87,9 @@ def train(
         The training loss of each step: a list of floats, cross-entropy in nats.
 
     Raises:
-        TypeError: optimizer is not a torch optimizer, or after_step not callable.
-        ValueError: x and y differ in length, or batch_size is not from 1 to M.
+        TypeError: y is not a tensor, steps or batch_size not an int, optimizer not a
+            torch optimizer, or after_step not callable.
+        ValueError: y is not (M,), batch_size is not from 1 to M, or steps is negative.
 
     >>> from lnlib.lab.data import digits
     >>> d = digits()
@@ -85,8 +98,14 @@ def train(
     (300, True)
     """
     m = len(x)
-    if len(y) != m:
-        raise ValueError(f"Expected as many labels as inputs, {m}, but got {len(y)}")
+    _check_labels(x, y)
+    for name, number in (("steps", steps), ("batch_size", batch_size)):
+        if not isinstance(number, Integral) or isinstance(number, bool):
+            raise TypeError(
+                f"Expected {name} to be an int, but got {type(number).__name__}"
+            )
+    if steps < 0:
+        raise ValueError(f"Expected steps to be at least 0, but got {steps}")
     if not 1 <= batch_size <= m:
         raise ValueError(
             f"Expected batch_size to be from 1 to {m}, but got {batch_size}"
@@ -129,19 +148,48 @@ def accuracy(model, x, y):
         x, y: inputs (M, d) and labels (M,).
 
     Raises:
-        ValueError: x and y differ in length, or are empty.
+        TypeError: y is not a tensor.
+        ValueError: y is not (M,), or they are empty.
 
     >>> model = torch.nn.Identity()
     >>> accuracy(model, torch.tensor([[2.0, 1.0], [0.0, 3.0]]), torch.tensor([0, 0]))
     0.5
     """
-    if len(x) != len(y) or not len(x):
-        raise ValueError(
-            f"Expected as many labels as inputs and at least one, but got {len(x)} "
-            f"inputs and {len(y)} labels"
-        )
-    was_training = model.training
-    model.eval()
-    right = (model(x).argmax(-1) == y).sum().item()
-    model.train(was_training)
+    _check_labels(x, y)
+    if not len(x):
+        raise ValueError("Expected at least one input, but got 0 inputs")
+    with evaluating(model):
+        right = (model(x).argmax(-1) == y).sum().item()
     return right / len(y)
+
+
+@contextmanager
+def evaluating(model):
+    """The model in evaluation mode; after it each submodule in the mode it was in.
+
+    >>> model = mlp([4, 3, 2], torch.nn.BatchNorm1d)
+    >>> _ = model.norm1.eval()
+    >>> with evaluating(model):
+    ...     model.training
+    False
+    >>> model.training, model.norm1.training
+    (True, False)
+    """
+    modes = {module: module.training for module in model.modules()}
+    try:
+        model.eval()
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+def _check_labels(x, y):
+    if not isinstance(y, torch.Tensor):
+        raise TypeError(f"Expected y to be a tensor, but got {type(y).__name__}")
+    # A label of shape (M, 1) would be compared with every prediction.
+    if tuple(y.shape) != (len(x),):
+        raise ValueError(
+            f"Expected as many labels as inputs, y of shape ({len(x)},), but got "
+            f"{tuple(y.shape)}"
+        )

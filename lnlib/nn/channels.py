@@ -9,7 +9,14 @@ import torch.fx
 import torch.nn.functional as F
 
 from lnlib import functional
-from lnlib.nn.norms import _apply
+from lnlib.errors import ShapeError
+from lnlib.nn.norms import (
+    _apply,
+    _check_tensors,
+    _for_torchscript,
+    _is_channels_last,
+    _under_autocast,
+)
 
 
 def batch_norm(
@@ -72,14 +79,17 @@ def batch_norm(
     """
     running = (running_mean, running_var)
     share = 0.0 if isinstance(momentum, torch.Tensor) else momentum
+    rest = (weight, bias, training, momentum, eps)
+    if torch.jit.is_tracing():  # what TorchScript can keep
+        return F.batch_norm(input, *running, *rest)
     try:
+        _check_tensors(input)
         axes = functional.check_batch_norm(
             input, *running, weight, bias, training, share, eps
         )
         _check_no_gradient(*running)
-    except Exception:
-        rest = (weight, bias, training, momentum, eps)
-        _in_torchs_words(F.batch_norm, input, *running, *rest)
+    except Exception as error:
+        _in_torchs_words(error, F.batch_norm, input, *running, *rest)
         raise
     if not training:
         return _evaluated(input, *running, weight, bias, eps, keep_order=True)
@@ -135,11 +145,14 @@ def instance_norm(
     """
     running = (running_mean, running_var)
     rest = (weight, bias, use_input_stats, momentum, eps)
+    if torch.jit.is_tracing():  # what TorchScript can keep
+        return F.instance_norm(input, *running, *rest)
     try:
+        _check_tensors(input)
         axes = functional.check_instance_norm(input, *running, *rest)
         _check_no_gradient(*running)
-    except Exception:
-        _in_torchs_words(F.instance_norm, input, *running, *rest)
+    except Exception as error:
+        _in_torchs_words(error, F.instance_norm, input, *running, *rest)
         raise
     if not use_input_stats:
         return _evaluated(input, *running, weight, bias, eps, keep_order=False)
@@ -168,7 +181,7 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
 
     Returns:
         y, a tensor of the shape and dtype of input; contiguous, or in the order
-        channels_last if input is.
+        channels_last if input is. As in torch, autocast on a GPU makes it float32.
 
     Raises:
         RuntimeError, NotImplementedError, TypeError: as `lnlib.nn.batch_norm`.
@@ -182,10 +195,14 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5):
     >>> group_norm(x, 2)[0, 4:]
     tensor([-1.0690, -0.5345,  0.0000,  1.6036])
     """
+    if torch.jit.is_tracing():  # what TorchScript can keep
+        return F.group_norm(input, num_groups, weight, bias, eps)
     try:
+        _check_tensors(input)
+        input, weight, bias = _under_autocast(input, weight, bias)
         functional.check_group_norm(input, num_groups, weight, bias, eps)
-    except Exception:
-        _in_torchs_words(F.group_norm, input, num_groups, weight, bias, eps)
+    except Exception as error:
+        _in_torchs_words(error, F.group_norm, input, num_groups, weight, bias, eps)
         raise
     axes = tuple(range(2, input.ndim))
     return _normalized(input, weight, bias, eps, axes, num_groups)[0]
@@ -238,18 +255,12 @@ def _update(theirs, input, axes, mean, running_mean, running_var, momentum):
         try:
             running_mean.copy_(new_mean)
             running_var.copy_(new_var)
-        except RuntimeError:  # under torch.func, where it cannot be done
+        except RuntimeError as error:  # under torch.func, where it cannot be done
+            statistics = (running_mean, running_var)
             _in_torchs_words(
-                theirs, input, running_mean, running_var, None, None, True, momentum
+                error, theirs, input, *statistics, None, None, True, momentum
             )
             raise
-
-
-def _is_channels_last(x):
-    if torch._C._are_functorch_transforms_active() or x.is_contiguous():
-        return False  # torch.func.vmap cannot say
-    order = {4: torch.channels_last, 5: torch.channels_last_3d}.get(x.ndim)
-    return order is not None and x.is_contiguous(memory_format=order)
 
 
 def _check_no_gradient(*running):
@@ -262,8 +273,10 @@ def _check_no_gradient(*running):
         )
 
 
-def _in_torchs_words(function, input, *arguments):
+def _in_torchs_words(error, function, input, *arguments):
     """Let torch refuse what this library refused; what torch would change is copied."""
+    if isinstance(error, ValueError) and not isinstance(error, ShapeError):
+        return  # an eps that torch may take, and compute with
     copies = [a.clone() if isinstance(a, torch.Tensor) else a for a in arguments]
     function(input, *copies)
 
@@ -350,9 +363,14 @@ class BatchNorm1d(torch.nn.BatchNorm1d):
     (tensor([0.3000]), tensor([1.3667]), tensor(1))
     """
 
+    _torchs_forward = _for_torchscript(torch.nn.BatchNorm1d.forward)
+
     def forward(self, input):
         """The norm of input: (N, C) -> (N, C), or (N, C, L) -> (N, C, L)."""
-        return _batch_norm_of(self, input)
+        if torch.jit.is_scripting():
+            return self._torchs_forward(input)
+        else:
+            return _batch_norm_of(self, input)
 
 
 class BatchNorm2d(torch.nn.BatchNorm2d):
@@ -365,9 +383,14 @@ class BatchNorm2d(torch.nn.BatchNorm2d):
     torch.Size([2, 3, 4, 5])
     """
 
+    _torchs_forward = _for_torchscript(torch.nn.BatchNorm2d.forward)
+
     def forward(self, input):
         """The norm of input: (N, C, H, W) -> (N, C, H, W)."""
-        return _batch_norm_of(self, input)
+        if torch.jit.is_scripting():
+            return self._torchs_forward(input)
+        else:
+            return _batch_norm_of(self, input)
 
 
 class InstanceNorm1d(torch.nn.InstanceNorm1d):
@@ -402,12 +425,23 @@ class InstanceNorm1d(torch.nn.InstanceNorm1d):
     tensor([[[-1.0690, -0.5345,  0.0000,  1.6036]]])
     """
 
+    _torchs_forward = _for_torchscript(torch.nn.InstanceNorm1d.forward)
+    _torchs_apply_instance_norm = _for_torchscript(
+        torch.nn.InstanceNorm1d._apply_instance_norm
+    )
+
     def forward(self, input):
         """The norm of input: (N, C, L) -> (N, C, L), or (C, L) -> (C, L)."""
-        return _instance_norm_of(self, input)
+        if torch.jit.is_scripting():
+            return self._torchs_forward(input)
+        else:
+            return _instance_norm_of(self, input)
 
     def _apply_instance_norm(self, input):
-        return instance_norm(input, *_instance_norm_arguments(self))
+        if torch.jit.is_scripting():
+            return self._torchs_apply_instance_norm(input)
+        else:
+            return instance_norm(input, *_instance_norm_arguments(self))
 
 
 class InstanceNorm2d(torch.nn.InstanceNorm2d):
@@ -420,12 +454,23 @@ class InstanceNorm2d(torch.nn.InstanceNorm2d):
     torch.Size([3, 4, 5])
     """
 
+    _torchs_forward = _for_torchscript(torch.nn.InstanceNorm2d.forward)
+    _torchs_apply_instance_norm = _for_torchscript(
+        torch.nn.InstanceNorm2d._apply_instance_norm
+    )
+
     def forward(self, input):
         """The norm of input: (N, C, H, W) -> the same, or (C, H, W) -> the same."""
-        return _instance_norm_of(self, input)
+        if torch.jit.is_scripting():
+            return self._torchs_forward(input)
+        else:
+            return _instance_norm_of(self, input)
 
     def _apply_instance_norm(self, input):
-        return instance_norm(input, *_instance_norm_arguments(self))
+        if torch.jit.is_scripting():
+            return self._torchs_apply_instance_norm(input)
+        else:
+            return instance_norm(input, *_instance_norm_arguments(self))
 
 
 def _instance_norm_arguments(module):
@@ -469,6 +514,11 @@ class GroupNorm(torch.nn.GroupNorm):
     tensor([-1.0690, -0.5345,  0.0000,  1.6036])
     """
 
+    _torchs_forward = _for_torchscript(torch.nn.GroupNorm.forward)
+
     def forward(self, input):
         """The norm of input: (N, C, *) -> (N, C, *)."""
-        return group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
+        if torch.jit.is_scripting():
+            return self._torchs_forward(input)
+        else:
+            return group_norm(input, self.num_groups, self.weight, self.bias, self.eps)

@@ -1,11 +1,26 @@
 """LayerNorm and RMSNorm for torch, on the backward pass derived by hand.
 
+What holds of all the modules of `lnlib.nn`:
+
+- On a CPU each is slower than torch's fused kernel as long as it is not compiled:
+  `torch.compile(module)` fuses its operations.
+- eps is an argument, and no entry of the `state_dict`, as in torch.
+- `torch.export` takes it apart into plain operations, and TorchScript (`torch.jit`)
+  keeps torch's own norm in its place. To export one `aten.layer_norm`, load the
+  `state_dict` into torch's module of the same eps.
+- In evaluation `torch.nn.TransformerEncoderLayer` may take a fast path that reads the
+  parameters and calls no `forward`, ours neither.
+- A second backward pass through a compiled module is not supported by PyTorch; the
+  transforms of `torch.func` inside what is compiled are.
+
 Values and gradients come from `lnlib.functional`; this module gives them to
 autograd. The statistics are outputs of the autograd function beside y, and its
 backward takes a gradient for each of the three. That is what makes double backward
 right: the backward pass uses mean and rstd, and when it is differentiated in turn
 their gradients find their way back to x.
 """
+
+import types
 
 import torch
 import torch.fx
@@ -21,8 +36,10 @@ class _Norm(torch.autograd.Function):
     @staticmethod
     def forward(x, weight, bias, axes, eps, center):
         xhat, mean, rstd = functional.standardize(x, axes, eps, center)
-        # torch's own output is contiguous whatever the input, and code relies on it.
-        y = functional._affine(xhat, weight, bias, x.dtype).contiguous()
+        y = functional._affine(xhat, weight, bias, x.dtype)
+        # As torch's own output, whatever the input; its RMS norm keeps channels_last.
+        if center or not _is_channels_last(x):
+            y = y.contiguous()
         return (y, rstd, mean) if center else (y, rstd)
 
     @staticmethod
@@ -93,17 +110,53 @@ class _NormWithTangents(_Norm):
         return (y_t, rstd_t, mean_t) if center else (y_t, rstd_t)
 
 
+def _is_channels_last(x):
+    if torch._C._are_functorch_transforms_active() or x.is_contiguous():
+        return False  # torch.func.vmap cannot say
+    order = {4: torch.channels_last, 5: torch.channels_last_3d}.get(x.ndim)
+    return order is not None and x.is_contiguous(memory_format=order)
+
+
 def _apply(x, weight, bias, axes, eps, center):
     """y, rstd and, if centred, mean. The weight and bias broadcast against x."""
-    if torch.compiler.is_compiling():
-        return _Norm.apply(x, weight, bias, axes, eps, center)
+    eps = float(eps)
+    # This is asked first: a compiled transform through _Norm has a gradient of zeros.
     if torch._C._are_functorch_transforms_active():
         # Nested forward mode through any autograd.Function is silently wrong
         # (https://github.com/pytorch/pytorch/issues/197867). The transforms of
         # torch.func compose over plain operations, and these are written so that
         # torch's own derivatives of them are exact, too.
         return _Norm.forward(x, weight, bias, axes, eps, center)
+    if torch.compiler.is_compiling():
+        return _Norm.apply(x, weight, bias, axes, eps, center)
     return _NormWithTangents.apply(x, weight, bias, axes, eps, center)
+
+
+def _under_autocast(*tensors):
+    """The tensors in the dtype in which autocast lets torch's own function see them.
+
+    On a GPU layer, RMS and group norm are computed in float32 there, and give float32;
+    batch and instance norm are left alone, and so are all of them on a CPU.
+    """
+    device = tensors[0].device.type
+    if device not in ("cuda", "xpu") or not torch.is_autocast_enabled(device):
+        return tensors
+    return tuple(
+        t.float() if t is not None and t.dtype in _HALF else t for t in tensors
+    )
+
+
+_HALF = (torch.float16, torch.bfloat16)
+
+
+def _check_tensors(input):
+    # An array of another library would be computed, and fail where only a tensor can
+    # go on.
+    if not isinstance(input, torch.Tensor):
+        raise TypeError(
+            f"Expected input to be a torch.Tensor, but got {type(input).__name__}; for "
+            "other arrays use lnlib.functional"
+        )
 
 
 def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
@@ -126,7 +179,8 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
         eps: added to the variance under the root; at least 0.
 
     Returns:
-        y, a contiguous tensor of the shape and dtype of input.
+        y, a contiguous tensor of the shape and dtype of input; as in torch, autocast
+        on a GPU makes it float32.
 
     Raises:
         RuntimeError: shapes do not fit, or dtypes do not go together; in torch's words.
@@ -141,7 +195,11 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5):
     >>> layer_norm(torch.tensor([[1.0, 2.0, 3.0, 6.0]]), (4,))
     tensor([[-1.0690, -0.5345,  0.0000,  1.6036]])
     """
+    if torch.jit.is_tracing():  # what TorchScript can keep
+        return F.layer_norm(input, normalized_shape, weight, bias, eps)
     try:
+        _check_tensors(input)
+        input, weight, bias = _under_autocast(input, weight, bias)
         axes = functional.check_layer_norm(input, normalized_shape, weight, bias, eps)
     except (ShapeError, DtypeError, TypeError):
         F.layer_norm(input, normalized_shape, weight, bias, eps)  # torch's own words
@@ -165,7 +223,8 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
             for float64 and 1.2e-7 for the others, as in torch.
 
     Returns:
-        y, a contiguous tensor of the shape and dtype of input.
+        y, a tensor of the shape and dtype of input; as in torch contiguous, or in
+        the order channels_last if input is, and float32 under autocast on a GPU.
 
     Raises:
         RuntimeError, NotImplementedError, TypeError, ValueError: as `layer_norm`.
@@ -176,14 +235,32 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
     >>> rms_norm(torch.tensor([[1.0, 1.0, 3.0, 5.0]]), (4,))
     tensor([[0.3333, 0.3333, 1.0000, 1.6667]])
     """
+    if torch.jit.is_tracing():  # what TorchScript can keep
+        return F.rms_norm(input, normalized_shape, weight, eps)
     try:
+        _check_tensors(input)
+        input, weight = _under_autocast(input, weight)
         axes = functional.check_rms_norm(input, normalized_shape, weight, eps)
     except (ShapeError, DtypeError, TypeError):
-        F.rms_norm(input, normalized_shape, weight, eps)  # torch's own words
+        if not (isinstance(input, torch.Tensor) and input.is_complex()):
+            F.rms_norm(input, normalized_shape, weight, eps)  # torch's own words
         raise
     if eps is None:
         eps = functional.machine_epsilon(input)
     return _apply(input, weight, None, axes, eps, False)[0]
+
+
+def _for_torchscript(method):
+    """A method of torch's own module, under a name that TorchScript finds free.
+
+    TorchScript compiles no Python autograd function, so what it is given computes as
+    torch does. In the modules it reads the first branch alone, and needs an `else` to
+    leave out the other.
+    """
+    name = f"_torchs_{method.__name__.lstrip('_')}"
+    copy = types.FunctionType(method.__code__, method.__globals__, name)
+    copy.__annotations__ = method.__annotations__
+    return copy
 
 
 # To torch.fx each is one call, as torch's own functions are.
@@ -198,7 +275,8 @@ class LayerNorm(torch.nn.LayerNorm):
 
     It is a `torch.nn.LayerNorm`: parameters, `state_dict`, `repr` and initialization
     are inherited, and only the computing is new. Statistics and parameter gradients
-    are held in at least float32.
+    are held in at least float32. Not compiled it is slower on a CPU than torch's; for
+    that, export and TorchScript see the head of `lnlib.nn.norms`.
 
     Args:
         normalized_shape: the shape of one row, an int or a list of ints; input has
@@ -220,11 +298,16 @@ class LayerNorm(torch.nn.LayerNorm):
     tensor([[-1.0690, -0.5345,  0.0000,  1.6036]])
     """
 
+    _torchs_forward = _for_torchscript(torch.nn.LayerNorm.forward)
+
     def forward(self, input):
         """The norm of input: (*, *normalized_shape) -> (*, *normalized_shape)."""
-        return layer_norm(
-            input, self.normalized_shape, self.weight, self.bias, self.eps
-        )
+        if torch.jit.is_scripting():
+            return self._torchs_forward(input)
+        else:
+            return layer_norm(
+                input, self.normalized_shape, self.weight, self.bias, self.eps
+            )
 
 
 class RMSNorm(torch.nn.RMSNorm):
@@ -233,7 +316,8 @@ class RMSNorm(torch.nn.RMSNorm):
     y = x / sqrt(mean square + eps) * weight
 
     It is a `torch.nn.RMSNorm`: parameters, `state_dict`, `repr` and initialization
-    are inherited, and only the computing is new.
+    are inherited, and only the computing is new. Not compiled it is slower on a CPU
+    than torch's; for that, export and TorchScript see the head of `lnlib.nn.norms`.
 
     Args:
         normalized_shape: the shape of one row, an int or a list of ints; input has
@@ -255,6 +339,11 @@ class RMSNorm(torch.nn.RMSNorm):
     tensor([[0.3333, 0.3333, 1.0000, 1.6667]])
     """
 
-    def forward(self, input):
-        """The norm of input: (*, *normalized_shape) -> (*, *normalized_shape)."""
-        return rms_norm(input, self.normalized_shape, self.weight, self.eps)
+    _torchs_forward = _for_torchscript(torch.nn.RMSNorm.forward)
+
+    def forward(self, x):
+        """The norm of x: (*, *normalized_shape) -> (*, *normalized_shape)."""
+        if torch.jit.is_scripting():
+            return self._torchs_forward(x)
+        else:
+            return rms_norm(x, self.normalized_shape, self.weight, self.eps)
