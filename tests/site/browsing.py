@@ -321,12 +321,21 @@ def _walk(page, visit, most=1500):
 
 def _on_paper(page):
     """How the page is printed, while it is in the dark."""
+    theme = page.evaluate("() => document.documentElement.dataset.theme ?? null")
     page.emulate_media(media="print")
-    # The script that lightens it is told a moment later.
-    light = "() => document.documentElement.dataset.theme !== 'dark'"
+    # The script that lightens it, and darkens it again, is told a moment later.
+    _wait_for_theme(page, "light")
+    paper = page.evaluate(PAPER)
+    page.emulate_media(media="screen")
+    _wait_for_theme(page, theme)
+    return paper
+
+
+def _wait_for_theme(page, theme):
+    """Wait for a theme; a page that has none, or keeps to its own, is left at it."""
+    here = "t => [t, undefined].includes(document.documentElement.dataset.theme)"
     with contextlib.suppress(TimeoutError):
-        page.wait_for_function(light, timeout=5000)
-    return page.evaluate(PAPER)
+        page.wait_for_function(here, arg=theme, timeout=5000)
 
 
 def _with_less_motion(page):
