@@ -318,7 +318,7 @@ def test_compiled_transforms_are_the_transforms(name):
         *((2, 4) if name == "GroupNorm" else (4,)), **options
     )
     assert norm.weight.requires_grad  # else no compiled gradient was ever lost
-    x, v = torch.randn(2, 3, 4)
+    x, v = torch.randn(3, 4), torch.randn(3, 4)
     parameters = {k: p.detach() for k, p in norm.named_parameters()}
 
     def loss(x):
