@@ -34,6 +34,8 @@ def source(*objects, docstring=False):
     def _reciprocal(number):
         # Python raises where IEEE 754 says infinity. With infinity, a constant row at
         # eps = 0 becomes 0 * inf = NaN, as it does in every array library.
+        if number == math.inf:  # squares overflowed: NaN, and not a row of zeros
+            return math.nan
         return 1.0 / number if number else math.inf
     ```
     """
