@@ -751,13 +751,10 @@ def test_errors_are_written_so_that_machines_agree(error, status, kind, unit, te
 def test_a_plain_function_takes_under_two_seconds():
     diagnose(plain_torch)  # torch loads parts of itself on first use
     for norm in (plain_torch, F.layer_norm, FORWARD["eps_outside_root"]):
-        # The best of three, since other processes can only make it slower.
-        seconds = []
-        for _ in range(3):
-            start = time.perf_counter()
-            diagnose(norm)
-            seconds.append(time.perf_counter() - start)
-        assert min(seconds) < 2
+        # Seconds of the processor, since other processes can take a share of it.
+        start = time.process_time()
+        diagnose(norm)
+        assert time.process_time() - start < 2
 
 
 def test_nothing_is_left_changed():

@@ -236,7 +236,7 @@ def load(name, where=None):
     """The table of a question, strictly read.
 
     Args:
-        name: of the question, such as "batch_size".
+        name: of the question, such as "weight_norm".
         where: the folder it is in; by default that of the library.
 
     Returns:
@@ -246,8 +246,8 @@ def load(name, where=None):
         EvidenceError: there is no such table, or it is broken; with the file, the
             line and what to do.
 
-    >>> load("batch_size").levels("norm")
-    ['none', 'batch', 'layer']
+    >>> load("weight_norm").levels("norm")
+    ['none', 'weight', 'layer', 'both']
     """
     path = Path(where or folder()) / f"{name}.csv"
     if not path.exists():
