@@ -1,12 +1,13 @@
 """Every experiment of the book: its form, its seeds, and rows of its table again."""
 
 import inspect
+import itertools
 import math
 import random
 
 import pytest
 
-from lnlib.lab import evidence, verify
+from lnlib.lab import deep, evidence, verify
 from lnlib.lab.experiment import load, names
 from lnlib.lab.sweep import measure
 
@@ -135,3 +136,70 @@ def test_batch_norm_is_not_run_with_single_examples():
     configs = experiment.configurations()
     assert {"norm": "batch", "batch_size": 1} not in configs
     assert {"norm": "layer", "batch_size": 1} in configs and len(configs) == 23
+
+
+# --- deep_* --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["deep_start", "deep_training", "deep_rescue"])
+def test_networks_side_by_side_are_computed_again_bit_for_bit(name):
+    """The runs above come from a cache the second time."""
+    experiment = load(name)
+    run = cheapest(experiment, "test")
+    first = measure(name, run)["row"]
+    experiment.module._side_by_side.cache_clear()
+    assert repr(measure(name, run)["row"]) == repr(first)
+
+
+def test_a_seed_of_ones_own_can_be_asked_for():
+    run = cheapest(load("deep_training"), "test")
+    row = measure("deep_training", type(run)(run.config, 7))["row"]
+    assert row["seed"] == 7 and 0 <= row["test_error"] <= 1
+
+
+def test_which_deep_networks_are_trained():
+    experiment = load("deep_training")
+    configs = [tuple(c.values()) for c in experiment.configurations()]
+    assert ("sgd", "residual", "layer", 64) in configs
+    assert ("sgd", "plain", "layer", 64) not in configs
+    assert {c[3] for c in configs if c[0] == "adam" or c[2] == "after"} == {16}
+    assert all(c[1] == "plain" for c in configs if c[0] == "adam")
+
+
+def test_deep_start_follows_the_theory():
+    from lnlib.lab.experiment import Run
+
+    config = {"path": "plain", "activation": "sigmoid", "norm": "layer", "gain": 3.0}
+    row = measure("deep_start", Run({**config, "depth": 32}, 0))["row"]
+    assert row["log_gradient"] == pytest.approx(31 / 2 * math.log10(0.153), abs=0.6)
+    assert row["cosine"] > 0.999 and row["rank"] < 1.5
+
+
+def test_a_range_of_rates_is_counted():
+    from lnlib.experiments.deep_rates import RATES, summary
+
+    steps = [math.log10(b / a) for a, b in itertools.pairwise(RATES)]
+    assert all(0.49 < step < 0.51 for step in steps)
+    found = [{"val_error": 0.9, "diverged": 0.0} for _ in RATES]
+    assert summary(RATES, found)["width"] == 0
+    assert summary(RATES, found)["highest"] == -4.5
+    found[2:5] = [{"val_error": 0.1, "diverged": 0.0}] * 3
+    found[9] = {"val_error": 0.9, "diverged": 1.0}
+    assert summary(RATES, found) == {
+        "width": 1.5,
+        "highest": -2.0,
+        "diverged": 1.0,
+        "val_error": 0.1,
+    }
+
+
+def test_every_arm_of_the_rescue_is_a_network():
+    from lnlib.experiments.deep_rescue import ARMS
+
+    outputs = set()
+    for change in ARMS.values():
+        arm = {k: v for k, v in change.items() if k not in ("steps", "optimizer")}
+        x = deep.digits((0,), arm.pop("whiten", False)).x_train[:, :8]
+        network = deep.Deep(3, [0], **{"norm": "layer", **arm})
+        outputs.add(round(network(x).sum().item(), 5))
+    assert len(outputs) == len(ARMS) - 2  # longer and adam start as layer does

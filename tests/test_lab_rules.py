@@ -157,3 +157,30 @@ def test_bad_options_are_refused():
         rules.better(table, "error", "layer", "batch")
     with pytest.raises(ValueError, match="Expected a verdict, one of holds"):
         rules.Verdict("true", "")
+
+
+@pytest.mark.parametrize(
+    ("mean", "noise", "answer"),
+    [
+        (0.3, 0.01, YES),
+        (0.1, 0.01, NO),
+        (0.21, 0.5, UNCLEAR),
+        (math.nan, 0.01, UNCLEAR),
+    ],
+)
+def test_above_a_bar(mean, noise, answer):
+    rng = np.random.default_rng(0)
+    rows = [
+        {"norm": "layer", "seed": s, "error": mean + rng.normal(0, noise)}
+        for s in range(6)
+    ]
+    found = rules.above(Evidence.of(rows, ["norm"]), "error", 0.2)
+    assert found.answer == answer and found.why.startswith("error ")
+
+
+def test_above_decides_by_the_interval_of_the_level():
+    rows = [{"norm": "layer", "seed": s, "error": 0.2 + s} for s in range(4)]
+    table = Evidence.of(rows, ["norm"])
+    assert rules.above(table, "error", 0.2, level=0.5).answer == YES
+    assert rules.above(table, "error", 0.2, level=0.99).answer == UNCLEAR
+    assert "99 %" in rules.above(table, "error", 0.2, level=0.99).why

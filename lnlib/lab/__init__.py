@@ -8,8 +8,10 @@ import importlib
 
 __all__ = [
     "data",
+    "deep",
     "evidence",
     "experiment",
+    "meanfield",
     "probes",
     "rules",
     "statistics",

@@ -241,3 +241,36 @@ def checked(truths, verdict=HOLDS, otherwise=OPEN):
     if failed:
         return Verdict(otherwise, "not so: " + "; ".join(failed))
     return Verdict(verdict, "; ".join(truths))
+
+
+def above(evidence, metric, bar, level=0.95):
+    """Whether the mean of a measurement is above a bar.
+
+    Args:
+        evidence: `Evidence` with one row a seed.
+        metric: the measurement.
+        bar: a number, fixed beforehand.
+        level: the confidence of Student's interval, which decides.
+
+    Returns:
+        An `Answer`: YES if the whole interval lies above the bar, NO if below, UNCLEAR
+        otherwise, and where a value is missing or not finite.
+
+    Raises:
+        ValueError: there is no such measurement, or fewer than two rows.
+
+    >>> from lnlib.lab.evidence import Evidence
+    >>> rows = [{"norm": "layer", "seed": s, "error": 0.1 + s / 100} for s in range(5)]
+    >>> above(Evidence.of(rows, ["norm"]), "error", 0.05).answer
+    'yes'
+    """
+    values = evidence.values(metric)
+    if not np.isfinite(values).all():
+        return Answer(UNCLEAR, f"{metric} is not a finite number")
+    found = statistics.paired(values, np.zeros_like(values), level)
+    why = f"{metric} {found}"
+    if found.low > bar:
+        return Answer(YES, why)
+    if found.high < bar:
+        return Answer(NO, why)
+    return Answer(UNCLEAR, why)
