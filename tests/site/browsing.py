@@ -78,18 +78,26 @@ PICTURES = """() => ({
     role: s.getAttribute("role"), label: s.getAttribute("aria-label")})),
 })"""
 # axe-core asks every element many things, and the tab key goes through all that there
-# is, which takes long on a long page. What comes again and again is thinned out first:
-# of formulas, figures and the colours of code some stand for the rest, which the checks
-# above have seen one by one.
+# is, which takes minutes on a long page. What comes again and again is thinned out
+# first: of what is alike in kind and in place, some stand for the rest. What the checks
+# above ask, they have asked of every one.
 THIN_OUT = """() => {
   const seen = {};
   const first = (kind, most) => (seen[kind] = (seen[kind] || 0) + 1) <= most;
+  const name = (e) => `${e.tagName} ${e.className}`;
+  const rest = (what, most) => [...document.querySelectorAll(what)].filter(
+    (e) => !first(`${name(e)} in ${name(e.parentElement)}`, most));
+  rest("dl.py", 6).forEach((entry) => entry.remove());
   for (const span of document.querySelectorAll("pre span"))
     if (!first(span.className, 1)) span.remove();
   for (const formula of document.querySelectorAll("mjx-container"))
-    if (!first(`formula ${formula.getAttribute("display")}`, 3)) formula.remove();
+    // A letter stays in its place: a heading of a table must not become empty.
+    if (!first(`formula ${formula.getAttribute("display")}`, 3)) formula.replaceWith("f");
   for (const figure of document.querySelectorAll("svg.figure"))
     if (!first("figure", 1)) figure.replaceChildren();
+  rest("button.copybtn", 3).forEach((button) => button.remove());
+  rest("a.headerlink, a.nav-link", 20).forEach((link) => link.remove());
+  rest(".bd-article :is(p, td)", 20).forEach((text) => text.replaceChildren());
 }"""
 # Boxes that hide a part of what is in them and that no key scrolls.
 UNREACHED = """() => {
@@ -106,6 +114,7 @@ UNREACHED = """() => {
     .filter((e) => !e.querySelector("a[href], button, input, summary"))
     .map((e) => e.outerHTML.slice(0, 90));
 }"""
+CANDIDATES = "a[href], button, input, select, textarea, summary, [tabindex]"
 # Takes down each stop of the tab key: what it is, and whether it is seen to have the
 # focus. A ring counts, and any other change of its look does.
 WATCH_FOCUS = """() => {
@@ -138,14 +147,13 @@ WATCH_FOCUS = """() => {
     const reached = new Set(stops.map((stop) => stop.target));
     const group = (e) =>
       e.type === "radio" && [...reached].some((r) => r.name === e.name);
-    return [...document.querySelectorAll(
-      "a[href], button, input, select, textarea, summary, [tabindex]")]
+    return [...document.querySelectorAll("CANDIDATES")]
       .filter((e) => e.tabIndex >= 0 && !e.disabled && !e.closest("[inert]"))
       .filter((e) => e.checkVisibility({ visibilityProperty: true }))
       .filter((e) => e.getClientRects().length && !reached.has(e) && !group(e))
       .map((e) => e.outerHTML.replace(/\\s+/g, " ").slice(0, 110));
   };
-}"""
+}""".replace("CANDIDATES", CANDIDATES)
 PAPER = """() => {
   const page = document.documentElement;
   const kinds = ".bd-article :is(h1, h2, p, li, td, pre)";
@@ -307,12 +315,17 @@ def _look_closer(page, visit):
     visit.axe["dark"] = _axe(page, AXE_CONTRAST)
 
 
-def _walk(page, visit, most=1500):
+def _walk(page, visit):
     """Go through the page with the tab key, from the top until it begins again."""
+    # Steps in which nothing new is reached end it, and so does a trap that makes new
+    # stops for ever, at twice as many as the page has.
+    most = 2 * page.evaluate(f"() => document.querySelectorAll(`{CANDIDATES}`).length")
     page.evaluate(WATCH_FOCUS)
-    for _ in range(most // 20):
+    came, before = 0, -1
+    while before < came <= most:
         for _ in range(20):
             page.keyboard.press("Tab")
+        before, came = came, page.evaluate("() => stops.length")
         if page.evaluate("() => stops.some((stop) => stop.again)"):
             break
     visit.missed = page.evaluate("() => unreached()")
