@@ -1346,8 +1346,63 @@ def tally(where=None):
     return {v: counts[v] for v in rules.VERDICTS}
 
 
-# Two places where the articles contradict themselves or each other, by claim.
+# The parts in which the ledger is read, by the numbers of their claims.
+PARTS = {
+    "History": [*range(1, 6), 84],
+    "Batch norm, to compare with": [*range(6, 14), 87],
+    "What layer norm is": [*range(14, 29), 86, *range(89, 92)],
+    "Epsilon": range(29, 36),
+    "What it is good for": [*range(36, 55), 81, 85, 88],
+    "Where it is used": [*range(55, 69), 83],
+    "Where it fails, and what it costs": range(69, 75),
+    "The future": range(75, 78),
+    "Machine learning in general": [*range(78, 81), 82],
+}
+
+
+def part(name):
+    """The claims of a part of the ledger, in its order: a list of `Claim`.
+
+    Raises:
+        ValueError: there is no such part.
+
+    >>> [claim.id for claim in part("The future")]
+    ['L-75', 'L-76', 'L-77']
+    """
+    if name not in PARTS:
+        raise ValueError(f"Expected a part, one of {', '.join(PARTS)}, but got {name}")
+    found = ledger()
+    return [found[f"L-{number:02}"] for number in PARTS[name]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Contradiction:
+    """Two places of the articles that cannot both be right.
+
+    Attributes:
+        about: what they disagree about.
+        first, second: each the id of a claim and which of its quotes is meant.
+    """
+
+    about: str
+    first: tuple
+    second: tuple
+
+    def sides(self):
+        """Of each side the `Claim` and the `Quote`."""
+        found = ledger()
+        return [(found[i], found[i].quotes[n]) for i, n in (self.first, self.second)]
+
+
 CONTRADICTIONS = (
-    ("L-16", "L-25", "statistics of each neuron, or of the whole layer"),
-    ("L-67", "L-69", "good for recurrent networks, or a disturbance of them"),
+    Contradiction("what shares a mean and a deviation", ("L-16", 0), ("L-25", 0)),
+    Contradiction("the same, in the other article", ("L-16", 1), ("L-15", 1)),
+    Contradiction("where in a layer the norm stands", ("L-18", 1), ("L-18", 2)),
+    Contradiction("how long training takes", ("L-40", 1), ("L-71", 1)),
+    Contradiction("what it does in recurrent networks", ("L-67", 0), ("L-69", 0)),
+    Contradiction("what it does for language", ("L-58", 1), ("L-70", 0)),
+    Contradiction("the order of a sequence", ("L-59", 1), ("L-69", 0)),
+    Contradiction("outliers", ("L-46", 0), ("L-46", 1)),
+    Contradiction("which norm convolutional networks want", ("L-11", 0), ("L-55", 0)),
+    Contradiction("whether the architecture matters", ("L-50", 0), ("L-82", 0)),
 )

@@ -108,9 +108,20 @@ def test_what_a_rule_needs_is_there_or_the_claim_is_open(tmp_path):
     assert "python -m lnlib run batch_size" in verdict.why
 
 
-def test_contradictions_name_claims():
-    for first, second, about in claims.CONTRADICTIONS:
-        assert first in LEDGER and second in LEDGER and about
+def test_contradictions_name_different_words():
+    for contradiction in claims.CONTRADICTIONS:
+        (_, one), (_, other) = contradiction.sides()
+        assert one.words != other.words and contradiction.about
+
+
+def test_every_claim_is_in_one_part():
+    listed = [claim.id for name in claims.PARTS for claim in claims.part(name)]
+    assert sorted(listed) == sorted(LEDGER)
+
+
+def test_an_unknown_part_is_refused():
+    with pytest.raises(ValueError, match="Expected a part, one of History"):
+        claims.part("Poetry")
 
 
 # --- derivations: they fail when the layer is another ----------------------------

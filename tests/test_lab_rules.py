@@ -184,3 +184,24 @@ def test_above_decides_by_the_interval_of_the_level():
     assert rules.above(table, "error", 0.2, level=0.5).answer == YES
     assert rules.above(table, "error", 0.2, level=0.99).answer == UNCLEAR
     assert "99 %" in rules.above(table, "error", 0.2, level=0.99).why
+
+
+# --- what an answer and a verdict keep for figures ----------------------------------
+
+
+def test_an_answer_keeps_its_effect_and_a_verdict_its_answers():
+    rows = [
+        {"norm": norm, "seed": seed, "error": error + slope * seed}
+        for norm, error, slope in (("layer", 0.1, 0.01), ("none", 0.3, 0.0))
+        for seed in range(5)
+    ]
+    table = Evidence.of(rows, ["norm"])
+    answer = rules.better(table, "error", "layer", "none", margin=0.1)
+    assert answer.effect.estimate == pytest.approx(0.18) and answer.margin == 0.1
+    same = rules.equivalent(table, "error", "layer", "none", 0.1)
+    assert same.effect.estimate == pytest.approx(0.18) and same.margin == 0.1
+    over = rules.above(table.where(norm="layer"), "error", 0.05)
+    assert over.effect.estimate == pytest.approx(0.07)  # 0.12 less the bar
+    assert over.effect.low < 0.07 < over.effect.high and over.margin == 0.0
+    for combine in (rules.everywhere, rules.somewhere):
+        assert combine({"here": answer}).answers == {"here": answer}

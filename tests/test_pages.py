@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from lnlib import loops, pages, tables
+from lnlib import claims, loops, pages, tables
+from lnlib.lab import evidence, rules
 
 
 def test_source_is_the_librarys_own_without_the_docstring():
@@ -97,3 +98,73 @@ def test_cells_keep_to_their_column_and_their_line():
 def test_tables_refuse_text_in_the_place_of_a_list(arguments, kind, words):
     with pytest.raises(kind, match=words):
         tables.table(*arguments)
+
+
+# --- the ledger ---------------------------------------------------------------------
+
+
+def made_up(kind="derived", rule=None, **more):
+    quotes = (claims.Quote("A", "Conclusion", "it helps"),)
+    return claims.Claim("L-99", quotes, "It helps.", kind, rule, **more)
+
+
+def test_an_entry_has_words_verdict_reason_and_evidence():
+    def one_is_one():
+        return rules.checked({"1 is 1 [ba2016layer]": True})
+
+    claim = made_up(rule=one_is_one, chapter="02_the_formula", note="Sometimes.")
+    lines = [line for line in pages.entries([claim]).splitlines() if line]
+    assert lines == [
+        '<span id="l-99"></span>**L-99 · holds** · derived · '
+        "[chapter](02_the_formula.ipynb) · "
+        '<a href="#rule-one-is-one">rule one_is_one</a>',
+        "> “it helps” (A, Conclusion)",
+        "Literally: It helps.",
+        "Why: 1 is 1 ([Ba 2016](../book/bibliography.md)).",
+        "Note: Sometimes.",
+    ]
+    assert '<details id="rule-one-is-one"><summary>one_is_one' in pages.rules([claim])
+    assert "return rules.checked" in pages.rules([claim])
+
+
+def test_what_was_added_and_what_is_open_say_so(tmp_path):
+    claim = claims.Claim("L-99", (), "It helps.", "measured", None, "weight_norm")
+    shown = pages.entries([claim], tmp_path)
+    assert "**L-99 · open**" in shown and "> (added)" in shown
+    assert "table-weight-norm" not in shown  # there is none
+
+
+def test_many_answers_are_folded_and_counted():
+    answers = {n: rules.Answer(rules.YES, f"reason {n}") for n in range(3)}
+
+    def rule(table):
+        return rules.everywhere(answers)
+
+    claim = made_up("measured", rule, experiment="weight_norm")
+    assert "Why: 0: yes (reason 0); 1: yes" in pages.entries([claim])
+    answers[3] = rules.Answer(rules.NO, "reason 3")
+    shown = pages.entries([claim])
+    assert "Why: of 4 comparisons yes in 3, no in 1." in shown
+    assert "- 3: no (reason 3)" in shown and "</details>" in shown
+    assert '<a href="#table-weight-norm">table weight_norm</a>' in shown
+
+
+def test_each_place_that_the_ledger_links_to_is_on_the_page():
+    ledger = claims.ledger().values()
+    entries = pages.entries(ledger)
+    page = "\n".join([entries, pages.rules(ledger), pages.experiments()])
+    wanted = set(re.findall(r'href="#([^"]+)"', entries))
+    assert wanted and wanted <= set(re.findall(r' id="([^"]+)"', page))
+
+
+def test_tables_say_their_size_and_their_command():
+    rows = len(evidence.load("weight_norm"))
+    shown = pages.experiments(["weight_norm"])
+    assert f"\n\n{rows} rows of 16 seeds, and 4 others to tune lr, made in" in shown
+    assert "`python -m lnlib run weight_norm`" in shown
+    assert "(../lnlib/evidence/weight_norm.csv)" in shown
+
+
+def test_a_missing_table_is_refused(tmp_path):
+    with pytest.raises(evidence.EvidenceError, match="weight_norm"):
+        pages.experiments(["weight_norm"], tmp_path)

@@ -31,18 +31,36 @@ VERDICTS = (HOLDS, CONDITIONAL, DOES_NOT_HOLD, WRONG, NOT_TESTABLE, OPEN)
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What a comparison says: `answer`, one of the four, and `why`, the numbers."""
+    """What a comparison says.
+
+    Attributes:
+        answer: one of the four.
+        why: the numbers, in words.
+        effect: the `Interval` that was looked at; None where there is none.
+        margin: what it was held against: effects within it do not matter. For a
+            comparison with a bar, `effect` is the distance from the bar, and margin 0.
+    """
 
     answer: str
     why: str
+    effect: object = dataclasses.field(default=None, compare=False, repr=False)
+    margin: float = dataclasses.field(default=0.0, compare=False, repr=False)
 
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-    """What a rule says of a claim: `verdict`, one of `VERDICTS`, and `why`."""
+    """What a rule says of a claim.
+
+    Attributes:
+        verdict: one of `VERDICTS`.
+        why: the reasons, in words.
+        answers: the answers it rests on, a dict from a condition to an `Answer`; empty
+            where it rests on something else.
+    """
 
     verdict: str
     why: str
+    answers: dict = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self):
         if self.verdict not in VERDICTS:
@@ -97,14 +115,14 @@ def better(
     found = _differences(evidence, metric, arm, than, factor, lower, level)
     if found is None:
         return Answer(UNCLEAR, f"{metric} of {arm} or {than} is not a finite number")
-    why = _why(found, arm, than, metric)
     if found.low > margin:
-        return Answer(YES, why)
-    if found.high < -margin:
-        return Answer(REVERSED, why)
-    if found.low >= -margin and found.high <= margin:
-        return Answer(NO, why)
-    return Answer(UNCLEAR, why)
+        answer = YES
+    elif found.high < -margin:
+        answer = REVERSED
+    else:
+        within = found.low >= -margin and found.high <= margin
+        answer = NO if within else UNCLEAR
+    return Answer(answer, _why(found, arm, than, metric), found, margin)
 
 
 def equivalent(evidence, metric, arm, than, margin, factor="norm", alpha=0.05):
@@ -134,13 +152,13 @@ def equivalent(evidence, metric, arm, than, margin, factor="norm", alpha=0.05):
     found = _differences(evidence, metric, arm, than, factor, True, 1 - 2 * alpha)
     if found is None:
         return Answer(UNCLEAR, f"{metric} of {arm} or {than} is not a finite number")
-    why = _why(found, arm, than, metric)
     p = statistics.tost(*evidence.paired(metric, factor, arm, than), margin)
     if p < alpha:
-        return Answer(YES, why)
-    if found.low > margin or found.high < -margin:
-        return Answer(NO, why)
-    return Answer(UNCLEAR, why)
+        answer = YES
+    else:
+        apart = found.low > margin or found.high < -margin
+        answer = NO if apart else UNCLEAR
+    return Answer(answer, _why(found, arm, than, metric), found, margin)
 
 
 def across(evidence, factor, compare, levels=None, confidence=0.95):
@@ -191,10 +209,12 @@ def everywhere(answers, otherwise=DOES_NOT_HOLD):
     )
     yes, no = YES in given, NO in given or REVERSED in given
     if yes and no:
-        return Verdict(CONDITIONAL, why)
-    if UNCLEAR in given or not given:
-        return Verdict(OPEN, why)
-    return Verdict(HOLDS if yes else otherwise, why)
+        verdict = CONDITIONAL
+    elif UNCLEAR in given or not given:
+        verdict = OPEN
+    else:
+        verdict = HOLDS if yes else otherwise
+    return Verdict(verdict, why, dict(answers))
 
 
 def somewhere(answers, otherwise=DOES_NOT_HOLD):
@@ -210,7 +230,7 @@ def somewhere(answers, otherwise=DOES_NOT_HOLD):
     verdict = everywhere(answers, otherwise)
     given = [a.answer for a in answers.values()]
     if YES in given:
-        return Verdict(HOLDS, verdict.why)
+        return dataclasses.replace(verdict, verdict=HOLDS)
     return verdict
 
 
@@ -269,8 +289,9 @@ def above(evidence, metric, bar, level=0.95):
         return Answer(UNCLEAR, f"{metric} is not a finite number")
     found = statistics.paired(values, np.zeros_like(values), level)
     why = f"{metric} {found}"
+    over = statistics.paired(values, np.full_like(values, bar), level)
     if found.low > bar:
-        return Answer(YES, why)
+        return Answer(YES, why, over)
     if found.high < bar:
-        return Answer(NO, why)
-    return Answer(UNCLEAR, why)
+        return Answer(NO, why, over)
+    return Answer(UNCLEAR, why, over)

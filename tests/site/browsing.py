@@ -92,7 +92,8 @@ THIN_OUT = """() => {
     if (!first(span.className, 1)) span.remove();
   for (const formula of document.querySelectorAll("mjx-container"))
     // A letter stays in its place: a heading of a table must not become empty.
-    if (!first(`formula ${formula.getAttribute("display")}`, 3)) formula.replaceWith("f");
+    if (!first(`formula ${formula.getAttribute("display")}`, 3))
+      formula.replaceWith("f");
   for (const figure of document.querySelectorAll("svg.figure"))
     if (!first("figure", 1)) figure.replaceChildren();
   rest("button.copybtn", 3).forEach((button) => button.remove());
