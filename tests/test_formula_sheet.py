@@ -259,8 +259,10 @@ def output_variance():
 
 @twin(
     "bound",
-    r"""\|\hat x\| \le \sqrt N, \qquad |\hat x_i| \le \sqrt{N-1}
-    \qquad\text{(RMS norm: } |\hat x_i| \le \sqrt N\text{)}""",
+    r"""\begin{gathered}
+    \|\hat x\| \le \sqrt N, \qquad |\hat x_i| \le \sqrt{N-1} \\
+    \text{RMS norm: } |\hat x_i| \le \sqrt N
+    \end{gathered}""",
     lnlib.standardize,
 )
 def bound():
