@@ -182,7 +182,8 @@ def test_a_foreign_table_is_refused_and_left_alone(text, tmp_path):
 
 def test_a_table_cut_anywhere_is_mended(table):
     """A kill, or a full disk, can leave any first part of the file behind."""
-    whole = table.read_bytes()
+    # A row of each norm: the cuts within one line are those within any other.
+    whole = b"".join(table.read_bytes().splitlines(keepends=True)[:5])
     for size in range(len(whole)):
         table.write_bytes(whole[:size])
         lines = whole[:size].count(b"\n")
@@ -190,7 +191,7 @@ def test_a_table_cut_anywhere_is_mended(table):
             assert w.rows == [row(i) for i in range(max(lines - 1, 0))]
             cut = size and not whole[:size].endswith(b"\n") and lines
             assert bool(w.notes) == bool(cut)
-            for i in range(12):
+            for i in range(4):
                 if not w.has(row(i)):
                     w.append(row(i))
         assert table.read_bytes() == whole
