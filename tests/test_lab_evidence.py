@@ -203,6 +203,20 @@ def test_the_reader_does_not_take_half_a_line(table):
         evidence.load("toy", table.parent)
 
 
+def test_a_row_is_not_lost_when_ctrl_c_comes_right_after_its_write(table, monkeypatch):
+    def interrupted(fd):
+        raise KeyboardInterrupt
+
+    with writer(table) as w:
+        monkeypatch.setattr(os, "fsync", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            w.append(row(12))
+        monkeypatch.undo()
+        w.sort(lambda r: -r["seed"])
+        assert w.has(row(12)) and len(w.rows) == 13
+    assert len(evidence.load("toy", table.parent)) == 13
+
+
 def test_a_run_is_not_added_twice(table):
     with writer(table) as w, pytest.raises(EvidenceError, match="norm=layer, size=1"):
         w.append(row(1))
