@@ -111,7 +111,7 @@ def entries(claims, where=None):
 
     >>> from lnlib.claims import ledger
     >>> print(entries([ledger()["L-53"]]).splitlines()[-1])
-    Why: five lines give layer norm.
+    *Why:* five lines give layer norm.
     """
     return Markdown("\n\n---\n\n".join(_entry(c, c.verdict(where)) for c in claims))
 
@@ -125,14 +125,15 @@ def _entry(claim, verdict):
     if claim.kind == "derived":
         head.append(_link("rule", claim.rule.__name__))
     parts = [f'<span id="{claim.id.lower()}"></span>' + " · ".join(head)]
-    parts += [f"> {quote}" for quote in claim.quotes] or ["> (added)"]
-    parts.append(f"Literally: {claim.meaning}")
+    quotes = [str(quote) for quote in claim.quotes] or ["(added)"]
+    parts.append("> " + "<br>\n> ".join(quotes))
+    parts.append(f"*Literally:* {claim.meaning}")
     if len(verdict.answers) > FEW_ANSWERS:
         parts += _folded(verdict.answers)
     else:
-        parts.append(f"Why: {_cited(verdict.why)}.")
+        parts.append(f"*Why:* {_cited(verdict.why)}.")
     if claim.note:
-        parts.append(f"Note: {_cited(claim.note)}")
+        parts.append(f"*Note:* {_cited(claim.note)}")
     return "\n\n".join(parts)
 
 
@@ -141,7 +142,7 @@ def _folded(answers):
     parts = ", ".join(f"{answer} in {n}" for answer, n in counts.most_common())
     items = "\n".join(f"- {at}: {a.answer} ({a.why})" for at, a in answers.items())
     return [
-        f"Why: of {len(answers)} comparisons {parts}.",
+        f"*Why:* of {len(answers)} comparisons {parts}.",
         "<details><summary>Each comparison</summary>",
         items,
         "</details>",

@@ -119,9 +119,9 @@ def test_an_entry_has_words_verdict_reason_and_evidence():
         "[chapter](02_the_formula.ipynb) · "
         '<a href="#rule-one-is-one">rule one_is_one</a>',
         "> “it helps” (A, Conclusion)",
-        "Literally: It helps.",
-        "Why: 1 is 1 ([Ba 2016](../book/bibliography.md)).",
-        "Note: Sometimes.",
+        "*Literally:* It helps.",
+        "*Why:* 1 is 1 ([Ba 2016](../book/bibliography.md)).",
+        "*Note:* Sometimes.",
     ]
     assert '<details id="rule-one-is-one"><summary>one_is_one' in pages.rules([claim])
     assert "return rules.checked" in pages.rules([claim])
@@ -141,10 +141,10 @@ def test_many_answers_are_folded_and_counted():
         return rules.everywhere(answers)
 
     claim = made_up("measured", rule, experiment="weight_norm")
-    assert "Why: 0: yes (reason 0); 1: yes" in pages.entries([claim])
+    assert "*Why:* 0: yes (reason 0); 1: yes" in pages.entries([claim])
     answers[3] = rules.Answer(rules.NO, "reason 3")
     shown = pages.entries([claim])
-    assert "Why: of 4 comparisons yes in 3, no in 1." in shown
+    assert "*Why:* of 4 comparisons yes in 3, no in 1." in shown
     assert "- 3: no (reason 3)" in shown and "</details>" in shown
     assert '<a href="#table-weight-norm">table weight_norm</a>' in shown
 

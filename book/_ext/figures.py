@@ -156,7 +156,9 @@ class InlineFigures(SphinxPostTransform):
             except (OSError, ValueError) as error:
                 logger.warning("%s: %s", path.name, error, location=image)
                 continue
-            image.replace_self(nodes.raw("", str(figure), format="html"))
+            # In a box, in which it scrolls where it would be too small to read.
+            box = f'<div class="figure-box">{figure}</div>'
+            image.replace_self(nodes.raw("", box, format="html"))
 
 
 def setup(app):

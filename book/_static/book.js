@@ -27,7 +27,7 @@
   "use strict";
   const BOXES =
     'mjx-container[display="true"], .output.text_markdown, .output.text_html, ' +
-    ".pst-scrollable-table-container, .bd-content pre";
+    ".pst-scrollable-table-container, .figure-box, .bd-content pre";
 
   const seen = new ResizeObserver((entries) => {
     for (const { target } of entries) {
