@@ -13,8 +13,8 @@ Bars, fixed before looking at these runs:
 
 - A rate works if the validation error after the budget is below 0.2.
 - More rates work if it is more by over a quarter of a decade. With batches of 32 the
-  rule is that of deep_rates, unchanged: against `none` and against `he`, in plain and in
-  residual networks, 95 % over the four.
+  rule is that of deep_rates, unchanged: against `none` and against `he`, in plain and
+  in residual networks, 95 % over the four.
 - A difference of test errors matters from 0.01 on. With batches of 4, "more stable and
   better" holds if more rates work than with `none` and than with `he`, and the test
   error is lower than with `none` and than with `he`, 95 % over the four.
