@@ -8,7 +8,7 @@ import itertools
 
 import numpy as np
 
-from lnlib.lab import rules, statistics
+from lnlib.lab import evidence, rules, statistics
 
 DEEP_BAR = 0.05  # a difference of test errors of deep networks that matters
 ERROR_BAR = 0.01  # of other networks
@@ -16,7 +16,7 @@ WIDTH_BAR = 0.25  # decades of learning rates
 
 
 def better_or_not(
-    evidence, metric, arm, than, factor="norm", margin=0.0, lower=True, level=0.95
+    table, metric, arm, than, factor="norm", margin=0.0, lower=True, level=0.95
 ):
     """Whether an arm is better by more than a margin, where only that is asked.
 
@@ -25,7 +25,8 @@ def better_or_not(
     difference: it is surely not.
 
     Args:
-        evidence, metric, arm, than, factor, margin, lower, level: as in `rules.better`.
+        table: `Evidence` with one row a seed and arm.
+        metric, arm, than, factor, margin, lower, level: as in `rules.better`.
 
     Returns:
         An `Answer`: as `rules.better`, but NO in the place of UNCLEAR where the whole
@@ -44,10 +45,10 @@ def better_or_not(
     >>> better_or_not(table, "error", "layer", "none", margin=0.05).answer
     'no'
     """
-    found = rules.better(evidence, metric, arm, than, factor, margin, lower, level)
+    found = rules.better(table, metric, arm, than, factor, margin, lower, level)
     if found.answer != rules.UNCLEAR:
         return found
-    ours, theirs = evidence.paired(metric, factor, arm, than)
+    ours, theirs = table.paired(metric, factor, arm, than)
     if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
         return found
     gain = (theirs, ours) if lower else (ours, theirs)
@@ -111,9 +112,28 @@ def depth_with_more_seeds(table, arm="layer", than="he"):
     }
 
 
-def layer_norm_makes_depth_trainable(table):
-    """L-81: deep networks with layer norm are better than with good weights alone."""
-    return rules.everywhere(depth_with_more_seeds(table))
+def layer_norm_makes_depth_trainable(table, longer=None):
+    """L-81: deep networks with layer norm are better than with good weights alone.
+
+    Nothing of 32 plain layers had learned within the budget of deep_repeat; deep_longer,
+    with five times the steps, takes the place of that cell.
+
+    Args:
+        table: `Evidence` of deep_repeat.
+        longer: that of deep_longer; by default the library's.
+    """
+    answers = depth_with_more_seeds(table)
+    answers.pop("plain, 32 layers", None)
+    longer = evidence.load("deep_longer") if longer is None else longer
+    answers["plain, 32 layers, 1000 steps"] = better_or_not(
+        longer.where(stage="test"),
+        "test_error",
+        "layer",
+        "he",
+        margin=DEEP_BAR,
+        level=1 - 0.05 / (len(answers) + 1),
+    )
+    return rules.everywhere(answers)
 
 
 def _pairs(table):
