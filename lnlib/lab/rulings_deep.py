@@ -115,8 +115,8 @@ def depth_with_more_seeds(table, arm="layer", than="he"):
 def layer_norm_makes_depth_trainable(table, longer=None):
     """L-81: deep networks with layer norm are better than with good weights alone.
 
-    Nothing of 32 plain layers had learned within the budget of deep_repeat; deep_longer,
-    with five times the steps, takes the place of that cell.
+    No network of 32 plain layers had learned within the budget of deep_repeat. One with
+    five times the steps, from deep_longer, takes the place of that cell.
 
     Args:
         table: `Evidence` of deep_repeat.
