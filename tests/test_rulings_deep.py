@@ -135,6 +135,13 @@ def test_rule_of_l_81(layer, he, noise, verdict, seed):
     assert "32 layers, 1000 steps" in found.why and "32 layers:" not in found.why
 
 
+def test_l_81_is_open_without_the_longer_runs(monkeypatch, tmp_path):
+    repeat, _ = depth_tables((0.1,) * 4, (0.5,) * 4, 0.01, 0)
+    monkeypatch.setattr(rulings_deep.evidence, "folder", lambda: tmp_path)
+    found = rulings_deep.layer_norm_makes_depth_trainable(repeat)
+    assert found.verdict == rules.OPEN and "deep_longer" in found.why
+
+
 def test_arms_are_compared_where_both_were_run():
     repeat, _ = depth_tables((0.1,) * 4, (0.1,) * 4, 0.01, 0)
     against_batch = rulings_deep.depth_with_more_seeds(repeat, "layer", "batch")
