@@ -750,7 +750,7 @@ _CLAIMS = [
         experiment="deep_start",
         chapter=DEPTH,
         note="Before training, and for layer norm before the activation. A gradient that "
-        "arrives is not enough: the inputs must stay apart, too.",
+        "arrives is not enough for a network to learn.",
     ),
     _claim(
         37,
