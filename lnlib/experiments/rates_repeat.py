@@ -30,13 +30,10 @@ Measured are
 - `test_error`: the test error at the rate that has it; the first of those that tie.
 """
 
-import functools
-
 from lnlib.experiments import deep_rates, learning_rate
 from lnlib.lab import deep
 
 RATES, STEPS = deep_rates.RATES, learning_rate.STEPS
-TOGETHER = 8  # seeds side by side: fast, and still in the processor's cache
 
 GRID = {
     "path": ["plain", "residual"],
@@ -60,29 +57,17 @@ def cost(config):
 
 def run(config, seed, device="cpu"):
     """Train networks of one seed at all rates: a dict of the measurements."""
-    seeds = (seed,)
-    if seed in SEEDS:
-        first = seed - (seed - SEEDS[0]) % TOGETHER
-        seeds = tuple(range(first, first + TOGETHER))
-    found = _side_by_side(*(config[f] for f in GRID), seeds, device)[seed]
-    best = min(found, key=lambda one: one["val_error"])
-    return deep_rates.summary(RATES, found) | {"test_error": best["test_error"]}
-
-
-@functools.lru_cache(maxsize=4)
-def _side_by_side(path, norm, batch_size, seeds, device):
-    """What each seed measures at each rate: a dict from seed to a list of dicts."""
-    pairs = [(seed, rate) for seed in seeds for rate in RATES]
-    he = norm == "he"
-    measured = deep.learn(
-        *(tuple(part) for part in zip(*pairs, strict=True)),
-        STEPS[batch_size],
-        batch_size,
+    he = config["norm"] == "he"
+    found = deep.learn(
+        (seed,) * len(RATES),
+        RATES,
+        STEPS[config["batch_size"]],
+        config["batch_size"],
         device=device,
         depth=deep_rates.DEPTH,
-        residual=path == "residual",
-        norm="none" if he else norm,
+        residual=config["path"] == "residual",
+        norm="none" if he else config["norm"],
         init="he" if he else "default",
     )
-    k = len(RATES)
-    return {seed: measured[i * k : (i + 1) * k] for i, seed in enumerate(seeds)}
+    best = min(found, key=lambda one: one["val_error"])
+    return deep_rates.summary(RATES, found) | {"test_error": best["test_error"]}
