@@ -13,7 +13,7 @@ arms are
 - `layer`: layer norm before each ReLU, PyTorch's initial weights;
 - `batch`: batch norm in the same place; in plain networks of 16 layers only.
 
-Bars, fixed before this sweep, and after deep_training had been looked at:
+Bars, fixed before looking at these runs, and after deep_training had been seen:
 
 - A difference of test errors matters from 0.05 on, as there.
 - Layer norm makes a network trainable that was not if its test error is lower than with
