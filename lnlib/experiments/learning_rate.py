@@ -32,8 +32,6 @@ Measured are
 - `test_error`: the test error at the rate that has it; the first of those that tie.
 """
 
-import functools
-
 from lnlib.experiments import deep_rates
 from lnlib.lab import deep
 
@@ -60,31 +58,17 @@ def cost(config):
 
 
 def run(config, seed, device="cpu"):
-    """Train networks of one seed at all rates: a dict of the measurements.
-
-    The seeds that count are trained side by side and kept, since that is faster. They
-    do not see each other.
-    """
-    arm = tuple(config[factor] for factor in GRID)
-    seeds = tuple(SEEDS) if seed in SEEDS else (seed,)
-    found = _side_by_side(*arm, seeds, device)[seed]
+    """Train networks of one seed at all rates: a dict of the measurements."""
+    he = config["norm"] == "he"
+    found = deep.learn(
+        (seed,) * len(RATES),
+        RATES,
+        STEPS[config["batch_size"]],
+        config["batch_size"],
+        device=device,
+        norm="none" if he else config["norm"],
+        init="he" if he else "default",
+        **NETWORKS[config["network"]],
+    )
     best = min(found, key=lambda one: one["val_error"])
     return deep_rates.summary(RATES, found) | {"test_error": best["test_error"]}
-
-
-@functools.lru_cache(maxsize=4)
-def _side_by_side(network, norm, batch_size, seeds, device):
-    """What each seed measures at each rate: a dict from seed to a list of dicts."""
-    pairs = [(seed, rate) for seed in seeds for rate in RATES]
-    he = norm == "he"
-    measured = deep.learn(
-        *(tuple(part) for part in zip(*pairs, strict=True)),
-        STEPS[batch_size],
-        batch_size,
-        device=device,
-        norm="none" if he else norm,
-        init="he" if he else "default",
-        **NETWORKS[network],
-    )
-    k = len(RATES)
-    return {seed: measured[i * k : (i + 1) * k] for i, seed in enumerate(seeds)}
