@@ -61,7 +61,7 @@ def all_of(*answers):
     """One answer of several that must all be YES.
 
     Args:
-        answers: `Answer`s, at least one.
+        answers: each an `Answer`; at least one.
 
     Returns:
         An `Answer`: YES if all are; NO if one is NO or REVERSED; UNCLEAR otherwise.
