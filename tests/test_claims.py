@@ -456,13 +456,14 @@ def training_table(cells, noise=0.005, seed=0):
     ],
 )
 @pytest.mark.parametrize("seed", range(3))
-def test_rule_of_l_81(layer, he, noise, verdict, seed):
+def test_how_deep_training_asks_for_l_81(layer, he, noise, verdict, seed):
     cells = {("plain", "layer", 4): (0.5, 1.0), ("plain", "he", 4): (0.1, 1.0)}
     for i, place in enumerate((("plain", 16), ("residual", 64))):
         cells[place[0], "layer", place[1]] = (layer[i], 1.0)
         cells[place[0], "he", place[1]] = (he[i], 1.0)
     made_up = training_table(cells, noise, seed)
-    assert claims.layer_norm_makes_depth_trainable(made_up).verdict == verdict
+    answers = claims.depth_needs_layer_norm(made_up)
+    assert rules.everywhere(answers).verdict == verdict
 
 
 @pytest.mark.parametrize(
@@ -514,4 +515,9 @@ def test_rule_of_l_38(widths, noise, verdict, seed):
         for s in range(5)
     ]
     made_up = Evidence.of(rows, ["path", "norm"])
+    assert claims.layer_norm_widens_the_rates(made_up).verdict == verdict
+    # In rates_repeat there are batches of 4 as well, which are not looked at.
+    more = [{**row, "batch_size": 32} for row in rows]
+    more += [{**row, "batch_size": 4, "width": 0.0} for row in rows]
+    made_up = Evidence.of(more, ["path", "norm", "batch_size"])
     assert claims.layer_norm_widens_the_rates(made_up).verdict == verdict

@@ -203,3 +203,48 @@ def test_every_arm_of_the_rescue_is_a_network():
         network = deep.Deep(3, [0], **{"norm": "layer", **arm})
         outputs.add(round(network(x).sum().item(), 5))
     assert len(outputs) == len(ARMS) - 2  # longer and adam start as layer does
+
+
+# --- what was asked again ------------------------------------------------------------
+
+
+def test_what_is_asked_again_has_seeds_of_its_own():
+    first = {name: load(name) for name in ("deep_training", "deep_rates")}
+    seen = {s for e in first.values() for s in e.seeds}
+    seen |= set(first["deep_training"].tuning.seeds) | set(load("learning_rate").seeds)
+    for name in ("deep_repeat", "deep_causes", "deep_longer", "rates_repeat"):
+        again = load(name)
+        assert not seen & set(again.seeds), name
+        if again.tuning:
+            assert not (seen | set(again.seeds)) & set(again.tuning.seeds), name
+    assert not set(load("deep_longer").seeds) & set(load("deep_repeat").seeds)
+
+
+def test_which_networks_are_asked_of_again():
+    configs = [tuple(c.values()) for c in load("deep_repeat").configurations()]
+    assert {c[0::2] for c in configs if c[1] == "layer"} == {
+        ("plain", 16),
+        ("plain", 32),
+        ("residual", 16),
+        ("residual", 64),
+    }
+    assert [c for c in configs if c[1] == "batch"] == [("plain", "batch", 16)]
+    rates = [tuple(c.values()) for c in load("rates_repeat").configurations()]
+    assert ("plain", "he", 4) in rates and ("residual", "he", 4) not in rates
+
+
+def test_the_test_error_is_that_of_the_rate_validation_chose(monkeypatch):
+    from lnlib.experiments import learning_rate, rates_repeat
+
+    found = [
+        {"val_error": v, "test_error": t, "diverged": 0.0}
+        for v, t in ((0.3, 0.01), (0.1, 0.12), (0.1, 0.02), (0.5, 0.03))
+    ]
+    for module, config in (
+        (learning_rate, {"network": "deep", "norm": "he", "batch_size": 4}),
+        (rates_repeat, {"path": "plain", "norm": "he", "batch_size": 4}),
+    ):
+        monkeypatch.setattr(module, "RATES", (0.001, 0.00316, 0.01, 0.0316))
+        monkeypatch.setattr(deep, "learn", lambda *a, **k: found)
+        row = module.run(config, module.SEEDS[0])
+        assert row["test_error"] == 0.12 and row["width"] == 1.0

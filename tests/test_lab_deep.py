@@ -233,3 +233,31 @@ def test_what_is_refused():
         deep.train(model, x, torch.zeros(1, 4), (0.1,), 1, 2, "rprop")
     with pytest.raises(ValueError, match="splits and rates as networks, 1, but got"):
         deep.train(model, x, torch.zeros(1, 4), (0.1, 0.2), 1, 2)
+
+
+@pytest.mark.parametrize("affine", deep.AFFINES)
+def test_what_follows_the_standardizing(affine):
+    both = deep.Deep(3, [0, 1], "layer", width=16, **DOUBLE)
+    model = deep.Deep(3, [0, 1], "layer", width=16, affine=affine, **DOUBLE)
+    names = {name for name, _ in model.named_parameters()}
+    assert ("norm_weight" in names) == (affine in ("both", "gain"))
+    assert ("norm_bias" in names) == (affine in ("both", "bias"))
+    x = inputs()
+    # With gain 1 and bias 0 all begin as one function.
+    torch.testing.assert_close(model(x), both(x), rtol=1e-12, atol=1e-12)
+    g = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name in ("norm_weight", "norm_bias"):
+            if name in names:
+                value = torch.randn(getattr(both, name).shape, generator=g, **DOUBLE)
+                getattr(both, name).copy_(value)
+                getattr(model, name).copy_(value)
+    torch.testing.assert_close(model(x), both(x), rtol=1e-12, atol=1e-12)
+    assert (
+        model(x) - deep.Deep(3, [0, 1], "layer", width=16, **DOUBLE)(x)
+    ).abs().max() > 0.01 or affine == "neither"
+
+
+def test_an_unknown_affine_is_refused():
+    with pytest.raises(ValueError, match="Expected one of both, gain, bias, neither"):
+        deep.Deep(1, [0], "layer", affine="gamma")

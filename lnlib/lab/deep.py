@@ -34,6 +34,7 @@ ACTIVATIONS = {
 }
 NORMS = ("none", "layer", "rms", "batch", "after", "raised")
 INITS = ("default", "he", "orthogonal")
+AFFINES = ("both", "gain", "bias", "neither")
 EPS = 1e-5
 
 
@@ -87,7 +88,7 @@ class Deep(torch.nn.Module):
             top.
         seeds: of the initial weights; one network each.
         norm: as in `normalize`. "after" and "raised" stand after the activation, the
-            others before. All but "none" have gain and bias.
+            others before.
         residual: whether a layer adds to the state.
         activation: a key of `ACTIVATIONS`.
         init: "default", PyTorch's for a linear layer, with biases; "he", normal with
@@ -98,6 +99,8 @@ class Deep(torch.nn.Module):
         classes: of the output; 0 for none.
         gain: None, or the standard deviation of weights times the root of the width,
             without biases; then `init` is not looked at.
+        affine: what follows a norm: "both", gain and bias, "gain", "bias" or "neither".
+            With `gain` given there is neither.
         dtype: of the parameters.
 
     Raises:
@@ -120,6 +123,7 @@ class Deep(torch.nn.Module):
         width=64,
         classes=10,
         gain=None,
+        affine="both",
         dtype=torch.float32,
     ):
         super().__init__()
@@ -129,7 +133,12 @@ class Deep(torch.nn.Module):
                 f"Expected depth to be at least 1 and a seed, but got {depth} and "
                 f"{seeds}"
             )
-        for word, words in ((norm, NORMS), (activation, ACTIVATIONS), (init, INITS)):
+        for word, words in (
+            (norm, NORMS),
+            (activation, ACTIVATIONS),
+            (init, INITS),
+            (affine, AFFINES),
+        ):
             if word not in words:
                 raise ValueError(
                     f"Expected one of {', '.join(words)}, but got {word!r}"
@@ -145,10 +154,13 @@ class Deep(torch.nn.Module):
         self.bias = None
         if gain is None:
             self.bias = torch.nn.Parameter(b.transpose(0, 1).to(dtype).contiguous())
+        self.norm_weight = self.norm_bias = None
         if norm != "none" and gain is None:
             shape = (depth, len(seeds), 1, width)
-            self.norm_weight = torch.nn.Parameter(torch.ones(shape, dtype=dtype))
-            self.norm_bias = torch.nn.Parameter(torch.zeros(shape, dtype=dtype))
+            if affine in ("both", "gain"):
+                self.norm_weight = torch.nn.Parameter(torch.ones(shape, dtype=dtype))
+            if affine in ("both", "bias"):
+                self.norm_bias = torch.nn.Parameter(torch.zeros(shape, dtype=dtype))
         if classes:
             self.head_weight = torch.nn.Parameter(head_w.to(dtype))
             self.head_bias = torch.nn.Parameter(head_b.to(dtype))
@@ -194,8 +206,10 @@ class Deep(torch.nn.Module):
             keep.append((mean, variance))
         statistics = self.statistics[i] if self.statistics is not None else None
         y = normalize(x, self.norm, statistics)
-        if self.bias is None:
-            return y
+        if self.norm_weight is None:
+            return y if self.norm_bias is None else y + self.norm_bias[i]
+        if self.norm_bias is None:
+            return y * self.norm_weight[i]
         return torch.addcmul(self.norm_bias[i], y, self.norm_weight[i])
 
 

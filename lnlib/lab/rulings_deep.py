@@ -1,0 +1,245 @@
+"""Rules of the claims on depth, on stable training, and on gain and bias.
+
+A rule reads the table of one experiment, whose docstring says which bars were fixed
+before looking, and returns a `lnlib.lab.rules.Verdict`.
+"""
+
+import itertools
+
+import numpy as np
+
+from lnlib.lab import evidence, rules, statistics
+
+DEEP_BAR = 0.05  # a difference of test errors of deep networks that matters
+ERROR_BAR = 0.01  # of other networks
+WIDTH_BAR = 0.25  # decades of learning rates
+
+
+def better_or_not(
+    table, metric, arm, than, factor="norm", margin=0.0, lower=True, level=0.95
+):
+    """Whether an arm is better by more than a margin, where only that is asked.
+
+    `rules.better` leaves it unclear whether an arm is the same or worse, if an interval
+    reaches from the one to the other. For a claim that an arm is better that makes no
+    difference: it is surely not.
+
+    Args:
+        table: `Evidence` with one row a seed and arm.
+        metric, arm, than, factor, margin, lower, level: as in `rules.better`.
+
+    Returns:
+        An `Answer`: as `rules.better`, but NO in the place of UNCLEAR where the whole
+        interval lies at the margin or below.
+
+    Raises:
+        ValueError: as `rules.better`.
+
+    >>> from lnlib.lab.evidence import Evidence
+    >>> rows = [{"norm": n, "seed": s, "error": e}
+    ...         for n, es in (("layer", (0.1, 0.3)), ("none", (0.1, 0.1)))
+    ...         for s, e in enumerate(es * 8)]
+    >>> table = Evidence.of(rows, ["norm"])
+    >>> rules.better(table, "error", "layer", "none", margin=0.05).answer
+    'unclear'
+    >>> better_or_not(table, "error", "layer", "none", margin=0.05).answer
+    'no'
+    """
+    found = rules.better(table, metric, arm, than, factor, margin, lower, level)
+    if found.answer != rules.UNCLEAR:
+        return found
+    ours, theirs = table.paired(metric, factor, arm, than)
+    if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
+        return found
+    gain = (theirs, ours) if lower else (ours, theirs)
+    if statistics.paired(*gain, level=level).high <= margin:
+        return rules.Answer(rules.NO, found.why)
+    return found
+
+
+def all_of(*answers):
+    """One answer of several that must all be YES.
+
+    Args:
+        answers: each an `Answer`; at least one.
+
+    Returns:
+        An `Answer`: YES if all are; NO if one is NO or REVERSED; UNCLEAR otherwise.
+
+    Raises:
+        ValueError: there is none.
+
+    >>> yes, unclear = rules.Answer("yes", "a"), rules.Answer("unclear", "b")
+    >>> all_of(yes, unclear)
+    Answer(answer='unclear', why='a, and b')
+    """
+    if not answers:
+        raise ValueError("Expected at least one answer, but got none")
+    given = {answer.answer for answer in answers}
+    why = ", and ".join(answer.why for answer in answers)
+    if given & {rules.NO, rules.REVERSED}:
+        return rules.Answer(rules.NO, why)
+    return rules.Answer(rules.UNCLEAR if rules.UNCLEAR in given else rules.YES, why)
+
+
+def depth_with_more_seeds(table, arm="layer", than="he"):
+    """Whether an arm makes deep networks better than another, in each kind of network.
+
+    Args:
+        table: `Evidence` of deep_repeat.
+        arm, than: arms; "he" is the right initial weights and no norm.
+
+    Returns:
+        A dict from "plain, 16 layers" and so on to `Answer`, 95 % over all where both
+        arms were run.
+
+    Raises:
+        ValueError: the two were run together nowhere.
+    """
+    table = table.where(stage="test", norm=[arm, than])
+    cells = {
+        f"{path}, {depth} layers": rows
+        for path in table.levels("path")
+        for depth in table.levels("depth")
+        if len((rows := table.where(path=path, depth=depth)).levels("norm")) == 2
+    }
+    if not cells:
+        raise ValueError(f"Expected networks of both arms, but got none: {arm}, {than}")
+    level = 1 - 0.05 / len(cells)
+    return {
+        name: better_or_not(rows, "test_error", arm, than, margin=DEEP_BAR, level=level)
+        for name, rows in cells.items()
+    }
+
+
+def layer_norm_makes_depth_trainable(table, longer=None):
+    """L-81: deep networks with layer norm are better than with good weights alone.
+
+    No network of 32 plain layers had learned within the budget of deep_repeat. One with
+    five times the steps, from deep_longer, takes the place of that cell.
+
+    Args:
+        table: `Evidence` of deep_repeat.
+        longer: that of deep_longer; by default the library's.
+    """
+    answers = depth_with_more_seeds(table)
+    answers.pop("plain, 32 layers", None)
+    try:
+        longer = evidence.load("deep_longer") if longer is None else longer
+    except evidence.EvidenceError as error:
+        return rules.Verdict(rules.OPEN, str(error))
+    answers["plain, 32 layers, 1000 steps"] = better_or_not(
+        longer.where(stage="test"),
+        "test_error",
+        "layer",
+        "he",
+        margin=DEEP_BAR,
+        level=1 - 0.05 / (len(answers) + 1),
+    )
+    return rules.everywhere(answers)
+
+
+def _pairs(table):
+    """The rows of each pair of network and batch size in a table of learning_rate."""
+    return {
+        f"{network}, batches of {size}": table.where(network=network, batch_size=size)
+        for network, size in itertools.product(
+            table.levels("network"), table.levels("batch_size")
+        )
+    }
+
+
+def wider_than(table, than, level=None):
+    """Whether more learning rates work with layer norm than with another arm.
+
+    Args:
+        table: `Evidence` of learning_rate.
+        than: the other arm.
+        level: the confidence of each answer; by default 95 % over all.
+
+    Returns:
+        A dict from "deep, batches of 4" and so on to `Answer`.
+    """
+    pairs = _pairs(table)
+    level = 1 - 0.05 / len(pairs) if level is None else level
+    return {
+        name: better_or_not(
+            rows, "width", "layer", than, margin=WIDTH_BAR, lower=False, level=level
+        )
+        for name, rows in pairs.items()
+    }
+
+
+def stabler_and_better(table):
+    """Where layer norm is more stable, and better, than both arms without a norm.
+
+    Args:
+        table: `Evidence` of learning_rate.
+
+    Returns:
+        A dict from "deep, batches of 4" and so on to `Answer`, 95 % over all.
+    """
+    pairs = _pairs(table)
+    level = 1 - 0.05 / len(pairs)
+    return {name: _stabler_and_better(rows, level) for name, rows in pairs.items()}
+
+
+def _stabler_and_better(rows, level):
+    each = 1 - (1 - level) / 4  # four comparisons
+    wider = [
+        better_or_not(
+            rows, "width", "layer", than, margin=WIDTH_BAR, lower=False, level=each
+        )
+        for than in ("none", "he")
+    ]
+    better = [
+        better_or_not(rows, "test_error", "layer", than, margin=ERROR_BAR, level=each)
+        for than in ("none", "he")
+    ]
+    return all_of(*wider, *better)
+
+
+def layer_norm_stabilizes_somewhere(table):
+    """L-51: in some network training is more stable and the result better with it.
+
+    One network is looked at, with batches of 4, the one that learning_rate pointed to.
+
+    Args:
+        table: `Evidence` of rates_repeat.
+    """
+    rows = table.where(path="plain", batch_size=4)
+    found = {"8 plain layers, batches of 4": _stabler_and_better(rows, 0.95)}
+    answer = found["8 plain layers, batches of 4"]
+    if answer.answer == rules.YES:
+        return rules.somewhere(found)
+    # That it is not so in one network does not say that it is so in none.
+    return rules.Verdict(rules.OPEN, rules.somewhere(found).why)
+
+
+def layer_norm_is_stabler_than_batch_norm(table):
+    """L-85: more learning rates work with layer norm than with batch norm."""
+    return rules.everywhere(wider_than(table, "batch"))
+
+
+def gain_and_bias_against(table, arm="both", than="neither"):
+    """Whether one choice of gain and bias is better than another, in each network.
+
+    Args:
+        table: `Evidence` of affine.
+        arm, than: levels of the factor affine.
+
+    Returns:
+        A dict from network to `Answer`, 95 % over all.
+    """
+    return rules.across(
+        table.where(stage="test"),
+        "network",
+        lambda rows, level: better_or_not(
+            rows, "test_error", arm, than, "affine", margin=ERROR_BAR, level=level
+        ),
+    )
+
+
+def gain_and_bias_help(table):
+    """L-27: a network with gain and bias is better than one with neither."""
+    return rules.everywhere(gain_and_bias_against(table))
