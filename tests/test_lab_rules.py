@@ -111,9 +111,9 @@ def test_from_answers_to_a_verdict(gains, noise, said_everywhere, said_somewhere
     assert "8: " in rules.everywhere(answers).why
 
 
-def test_what_is_unclear_stays_open_unless_the_rest_decides():
+def test_what_is_shown_here_and_not_there_is_conditional_and_nowhere_open():
     yes, no, dunno = (Answer(a, "") for a in (YES, NO, UNCLEAR))
-    assert rules.everywhere({1: yes, 2: dunno}).verdict == rules.OPEN
+    assert rules.everywhere({1: yes, 2: dunno}).verdict == rules.CONDITIONAL
     assert rules.everywhere({1: no, 2: dunno}).verdict == rules.OPEN
     assert rules.everywhere({1: yes, 2: no, 3: dunno}).verdict == rules.CONDITIONAL
     assert rules.somewhere({1: yes, 2: dunno}).verdict == rules.HOLDS

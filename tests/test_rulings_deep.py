@@ -213,7 +213,7 @@ GOOD, SAME = (
         (WIDE, GOOD, 0.01, rules.HOLDS),
         (WIDE, SAME, 0.001, rules.OPEN),  # more stable, not better
         (NARROW, GOOD, 0.01, rules.OPEN),  # better, not more stable
-        (WIDE, GOOD | {"layer": 0.5}, 0.01, rules.OPEN),  # worse than He's weights
+        (WIDE, GOOD | {"layer": 0.5}, 0.01, rules.CONDITIONAL),  # worse than He's
         (WIDE, GOOD, 2.0, rules.OPEN),
     ],
 )

@@ -8,8 +8,10 @@ shown" is not "no":
 - REVERSED: the opposite is there, larger than the margin;
 - UNCLEAR: noise could hide either.
 
-A claim has one of five verdicts, or it is open. UNCLEAR answers leave it open: a rule
-never settles what the runs do not show.
+A claim has one of five verdicts, or it is open. A claim that is shown here and not
+there is conditional, whether it was shown not to be so there or just not shown to be.
+One that is shown nowhere is open as long as an answer is UNCLEAR: a rule never settles
+what the runs do not show.
 """
 
 import dataclasses
@@ -193,9 +195,9 @@ def everywhere(answers, otherwise=DOES_NOT_HOLD):
         otherwise: the verdict where it is YES nowhere.
 
     Returns:
-        A `Verdict`: holds if YES everywhere; conditional if YES here and NO or REVERSED
-        there; `otherwise` if NO or REVERSED everywhere; open if UNCLEAR answers could
-        still change it.
+        A `Verdict`: holds if YES everywhere; conditional if YES here and anything else
+        there; `otherwise` if NO or REVERSED everywhere; open if YES nowhere and UNCLEAR
+        somewhere.
 
     >>> print(everywhere({2: Answer(YES, "a"), 128: Answer(NO, "b")}).verdict)
     conditional
@@ -207,13 +209,10 @@ def everywhere(answers, otherwise=DOES_NOT_HOLD):
         f"{f'{at}: ' if at != '' else ''}{a.answer} ({a.why})"
         for at, a in answers.items()
     )
-    yes, no = YES in given, NO in given or REVERSED in given
-    if yes and no:
-        verdict = CONDITIONAL
-    elif UNCLEAR in given or not given:
-        verdict = OPEN
+    if YES in given:
+        verdict = HOLDS if set(given) == {YES} else CONDITIONAL
     else:
-        verdict = HOLDS if yes else otherwise
+        verdict = OPEN if UNCLEAR in given or not given else otherwise
     return Verdict(verdict, why, dict(answers))
 
 
