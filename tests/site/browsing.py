@@ -98,7 +98,8 @@ THIN_OUT = """() => {
     if (!first("figure", 1)) figure.replaceChildren();
   rest("button.copybtn", 3).forEach((button) => button.remove());
   rest("a.headerlink, a.nav-link", 20).forEach((link) => link.remove());
-  rest(".bd-article :is(p, td)", 20).forEach((text) => text.replaceChildren());
+  // Not in headings of tables, which would be empty.
+  rest(".bd-article :is(td, p:not(th p))", 20).forEach((t) => t.replaceChildren());
 }"""
 # Boxes that hide a part of what is in them and that no key scrolls.
 UNREACHED = """() => {
