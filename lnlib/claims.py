@@ -13,6 +13,7 @@ from collections import Counter
 
 from lnlib.lab import derivations as derived
 from lnlib.lab import evidence, rules
+from lnlib.lab import rulings_batches as batches
 from lnlib.lab.rules import (
     CONDITIONAL,
     DOES_NOT_HOLD,
@@ -436,8 +437,10 @@ _CLAIMS = [
         MEASURED,
         batch_norm_is_sensitive,
         experiment="batch_size",
-        note="In a multilayer perceptron. A convolution has more values a channel: see "
-        "the experiment 'convolution', still to come.",
+        chapter="09_batch_or_layer",
+        note="In a multilayer perceptron. A convolution has more values a channel: in "
+        "the small network of the experiment 'convolution' batches of 2 are enough.",
+        sources=("wu2018group",),
     ),
     _claim(
         8,
@@ -445,8 +448,9 @@ _CLAIMS = [
         "What batch norm computes depends on the order of the examples.",
         DERIVED,
         derived.batch_order_is_not_it,
+        chapter="09_batch_or_layer",
         note="It depends on which examples are in the batch, and running statistics on "
-        "the order of the batches; the experiment 'company' is to measure both.",
+        "the order of the batches; the experiment 'company' measures both.",
     ),
     _claim(
         9,
@@ -478,7 +482,9 @@ _CLAIMS = [
         "particularly in image processing tasks, as it introduces dependencies",
         "Batch norm helps convolutional networks because examples depend on each other.",
         MEASURED,
+        batches.helps_by_dependence,
         experiment="convolution",
+        chapter="09_batch_or_layer",
     ),
     _claim(
         12,
@@ -488,6 +494,7 @@ _CLAIMS = [
         MEASURED,
         batch_norm_is_random,
         experiment="batch_size",
+        chapter="09_batch_or_layer",
     ),
     _claim(
         13,
@@ -495,7 +502,10 @@ _CLAIMS = [
         "learning or recurrent neural networks (RNNs)",
         "Batch norm does worse with single examples and in recurrent networks.",
         MEASURED,
-        experiment="recurrent",
+        batches.batch_norm_is_worse_online,
+        experiment="stream",
+        chapter="09_batch_or_layer",
+        note="The experiment 'stream' measures the half about single examples.",
     ),
     # ------------------------------------------------ what layer norm is
     _claim(
@@ -809,7 +819,9 @@ _CLAIMS = [
         """,
         "With layer norm the test error is lower at the same training loss.",
         MEASURED,
+        batches.generalizes_better,
         experiment="generalization",
+        chapter="09_batch_or_layer",
     ),
     _claim(
         44,
@@ -819,7 +831,9 @@ _CLAIMS = [
         """,
         "With layer norm a shift of the inputs does less harm.",
         MEASURED,
+        batches.shifts_do_less_harm,
         experiment="shift",
+        chapter="09_batch_or_layer",
     ),
     _claim(
         45,
@@ -827,7 +841,9 @@ _CLAIMS = [
         "over time, such as in natural language processing",
         "With layer norm a drift of the inputs does less harm.",
         MEASURED,
+        batches.drifts_do_less_harm,
         experiment="shift",
+        chapter="09_batch_or_layer",
     ),
     _claim(
         46,
@@ -860,6 +876,7 @@ _CLAIMS = [
         MEASURED,
         layer_norm_is_not_sensitive,
         experiment="batch_size",
+        chapter="09_batch_or_layer",
     ),
     _claim(
         49,
@@ -867,7 +884,9 @@ _CLAIMS = [
         "variable",
         "It has an advantage where the batch size changes from step to step.",
         MEASURED,
-        experiment="varying_batch",
+        batches.better_when_batches_vary,
+        experiment="stream",
+        chapter="09_batch_or_layer",
     ),
     _claim(
         50,
@@ -903,7 +922,9 @@ _CLAIMS = [
         """,
         "With layer norm the final accuracy is higher.",
         MEASURED,
+        batches.ends_more_accurate,
         experiment="generalization",
+        chapter="09_batch_or_layer",
     ),
     _claim(
         53,
@@ -921,7 +942,9 @@ _CLAIMS = [
         """,
         "Layer norm reduces overfitting.",
         MEASURED,
+        batches.overfits_less,
         experiment="generalization",
+        chapter="09_batch_or_layer",
     ),
     # ------------------------------------------------ where it is used
     _claim(
@@ -932,7 +955,9 @@ _CLAIMS = [
         """,
         "After each convolution it makes a convolutional network better.",
         MEASURED,
+        batches.improves_convolutions,
         experiment="convolution",
+        chapter="09_batch_or_layer",
         sources=("ba2016layer", "wu2018group", "liu2022convnet"),
     ),
     _claim(
@@ -1281,7 +1306,9 @@ _CLAIMS = [
         "B | Comparative Analysis | variability in performance when batch sizes are small",
         "With batch norm results vary more from seed to seed at small batches.",
         MEASURED,
-        experiment="company",
+        batches.batch_norm_varies_more,
+        experiment="batch_size",
+        chapter="09_batch_or_layer",
     ),
     _claim(
         88,
