@@ -88,7 +88,7 @@ def run(config, seed, device="cpu"):
     return measured
 
 
-def network(norm, batch_size, seed, split):
+def network(norm, batch_size, seed, split, lr=LR):
     """A trained network: a `torch.nn.Sequential`."""
     model = training.mlp([64, 64, 64, 10], NORMS[norm], seed).to(split.x_train.device)
     training.train(
@@ -97,7 +97,7 @@ def network(norm, batch_size, seed, split):
         split.y_train,
         steps=EXAMPLES // batch_size,
         batch_size=batch_size,
-        lr=LR,
+        lr=lr,
         seed=seed,
     )
     return model
