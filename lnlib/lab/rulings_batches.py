@@ -51,9 +51,8 @@ def spread_ratio(a, b, level=0.95):
         ValueError: there are fewer numbers, not as many of one as of the other, or one
             is not finite.
 
-    Source: Pitman 1939, "A Note on Normal Correlation"; Morgan 1939, "A Test for the
-    Significance of the Difference Between the Two Variances in a Sample from a Normal
-    Bivariate Population".
+    Source: Pitman 1939, "A Note on Normal Correlation", and Morgan 1939, both in
+    Biometrika 31.
 
     >>> print(spread_ratio([0.0, 4.0, 2.0, 8.0, 6.0], [2.0, 1.0, 3.0, 2.0, 1.0]))
     3.78 [1.029, 13.89] (95 %, n = 5)
