@@ -140,11 +140,9 @@ def stream(kind, y, seed, wait=False):
     batches = []
     while len(order):
         (draw,) = torch.randint(len(VARYING), (1,), generator=generator).tolist()
-        size = VARYING[draw]
-        if len(order) - size == 1:  # nobody gets a batch of one
-            size += 1
-        batches.append(order[:size])
-        order = order[size:]
+        # All sizes are even, and so is what is left: no batch is a single example.
+        batches.append(order[: VARYING[draw]])
+        order = order[VARYING[draw] :]
     return batches
 
 
