@@ -204,6 +204,7 @@ def shift_table(names, layer, none, noise, seed):
         ([0.1, 0.3], 0.3, 0.005, rules.CONDITIONAL),  # for some
         ([0.3], 0.3, 0.005, rules.DOES_NOT_HOLD),  # it is not
         ([0.5], 0.3, 0.005, rules.DOES_NOT_HOLD),  # it is reversed
+        ([0.32], 0.3, 0.01, rules.DOES_NOT_HOLD),  # not there, or reversed
         ([0.25], 0.3, 0.3, rules.OPEN),  # drowned in noise
     ],
 )
