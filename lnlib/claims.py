@@ -503,6 +503,7 @@ _CLAIMS = [
         MEASURED,
         batches.batch_norm_is_worse_online,
         experiment="stream",
+        chapter="09_batch_or_layer",
         note="The experiment 'stream' measures the half about single examples.",
     ),
     # ------------------------------------------------ what layer norm is
@@ -888,6 +889,7 @@ _CLAIMS = [
         MEASURED,
         batches.better_when_batches_vary,
         experiment="stream",
+        chapter="09_batch_or_layer",
     ),
     _claim(
         50,
