@@ -820,6 +820,7 @@ _CLAIMS = [
         MEASURED,
         batches.generalizes_better,
         experiment="generalization",
+        chapter="09_batch_or_layer",
     ),
     _claim(
         44,
@@ -927,6 +928,7 @@ _CLAIMS = [
         MEASURED,
         batches.ends_more_accurate,
         experiment="generalization",
+        chapter="09_batch_or_layer",
     ),
     _claim(
         53,
@@ -946,6 +948,7 @@ _CLAIMS = [
         MEASURED,
         batches.overfits_less,
         experiment="generalization",
+        chapter="09_batch_or_layer",
     ),
     # ------------------------------------------------ where it is used
     _claim(
