@@ -13,6 +13,7 @@ from collections import Counter
 
 from lnlib.lab import derivations as derived
 from lnlib.lab import evidence, rules, rulings_deep
+from lnlib.lab import rulings_batches as batches
 from lnlib.lab.rules import (
     CONDITIONAL,
     DOES_NOT_HOLD,
@@ -437,8 +438,10 @@ _CLAIMS = [
         MEASURED,
         batch_norm_is_sensitive,
         experiment="batch_size",
-        note="In a multilayer perceptron. A convolution has more values a channel: see "
-        "the experiment 'convolution', still to come.",
+        chapter="09_batch_or_layer",
+        note="In a multilayer perceptron. A convolution has more values a channel: the "
+        "experiment 'convolution' has batches of 2 and of 32.",
+        sources=("wu2018group",),
     ),
     _claim(
         8,
@@ -446,8 +449,9 @@ _CLAIMS = [
         "What batch norm computes depends on the order of the examples.",
         DERIVED,
         derived.batch_order_is_not_it,
+        chapter="09_batch_or_layer",
         note="It depends on which examples are in the batch, and running statistics on "
-        "the order of the batches; the experiment 'company' is to measure both.",
+        "the order of the batches; the experiment 'company' measures both.",
     ),
     _claim(
         9,
@@ -479,6 +483,7 @@ _CLAIMS = [
         "particularly in image processing tasks, as it introduces dependencies",
         "Batch norm helps convolutional networks because examples depend on each other.",
         MEASURED,
+        batches.helps_by_dependence,
         experiment="convolution",
     ),
     _claim(
@@ -489,6 +494,7 @@ _CLAIMS = [
         MEASURED,
         batch_norm_is_random,
         experiment="batch_size",
+        chapter="09_batch_or_layer",
     ),
     _claim(
         13,
@@ -496,7 +502,10 @@ _CLAIMS = [
         "learning or recurrent neural networks (RNNs)",
         "Batch norm does worse with single examples and in recurrent networks.",
         MEASURED,
-        experiment="recurrent",
+        batches.batch_norm_is_worse_online,
+        experiment="stream",
+        chapter="09_batch_or_layer",
+        note="The experiment 'stream' measures the half about single examples.",
     ),
     # ------------------------------------------------ what layer norm is
     _claim(
@@ -824,7 +833,9 @@ _CLAIMS = [
         """,
         "With layer norm the test error is lower at the same training loss.",
         MEASURED,
+        batches.generalizes_better,
         experiment="generalization",
+        chapter="09_batch_or_layer",
     ),
     _claim(
         44,
@@ -834,7 +845,12 @@ _CLAIMS = [
         """,
         "With layer norm a shift of the inputs does less harm.",
         MEASURED,
+        batches.shifts_do_less_harm,
         experiment="shift",
+        chapter="09_batch_or_layer",
+        note="Against no norm. Layer norm of the inputs themselves takes away what it "
+        "is invariant to, contrast and offset; against batch norm with running "
+        "statistics layer norm is harmed less by these two.",
     ),
     _claim(
         45,
@@ -842,7 +858,11 @@ _CLAIMS = [
         "over time, such as in natural language processing",
         "With layer norm a drift of the inputs does less harm.",
         MEASURED,
+        batches.drifts_do_less_harm,
         experiment="shift",
+        chapter="09_batch_or_layer",
+        note="Against no norm. Against batch norm with running statistics a drift of "
+        "the contrast does less harm.",
     ),
     _claim(
         46,
@@ -875,6 +895,7 @@ _CLAIMS = [
         MEASURED,
         layer_norm_is_not_sensitive,
         experiment="batch_size",
+        chapter="09_batch_or_layer",
     ),
     _claim(
         49,
@@ -882,7 +903,9 @@ _CLAIMS = [
         "variable",
         "It has an advantage where the batch size changes from step to step.",
         MEASURED,
-        experiment="varying_batch",
+        batches.better_when_batches_vary,
+        experiment="stream",
+        chapter="09_batch_or_layer",
     ),
     _claim(
         50,
@@ -921,7 +944,9 @@ _CLAIMS = [
         """,
         "With layer norm the final accuracy is higher.",
         MEASURED,
+        batches.ends_more_accurate,
         experiment="generalization",
+        chapter="09_batch_or_layer",
     ),
     _claim(
         53,
@@ -939,7 +964,9 @@ _CLAIMS = [
         """,
         "Layer norm reduces overfitting.",
         MEASURED,
+        batches.overfits_less,
         experiment="generalization",
+        chapter="09_batch_or_layer",
     ),
     # ------------------------------------------------ where it is used
     _claim(
@@ -950,6 +977,7 @@ _CLAIMS = [
         """,
         "After each convolution it makes a convolutional network better.",
         MEASURED,
+        batches.improves_convolutions,
         experiment="convolution",
         sources=("ba2016layer", "wu2018group", "liu2022convnet"),
     ),
@@ -1305,7 +1333,9 @@ _CLAIMS = [
         "B | Comparative Analysis | variability in performance when batch sizes are small",
         "With batch norm results vary more from seed to seed at small batches.",
         MEASURED,
-        experiment="company",
+        batches.batch_norm_varies_more,
+        experiment="batch_size",
+        chapter="09_batch_or_layer",
     ),
     _claim(
         88,
