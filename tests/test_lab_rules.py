@@ -114,7 +114,8 @@ def test_from_answers_to_a_verdict(gains, noise, said_everywhere, said_somewhere
 def test_what_is_shown_here_and_not_there_is_conditional_and_nowhere_open():
     yes, no, dunno = (Answer(a, "") for a in (YES, NO, UNCLEAR))
     assert rules.everywhere({1: yes, 2: dunno}).verdict == rules.CONDITIONAL
-    assert rules.everywhere({1: no, 2: dunno}).verdict == rules.OPEN
+    assert rules.everywhere({1: no, 2: dunno}).verdict == rules.DOES_NOT_HOLD
+    assert rules.everywhere({1: dunno, 2: dunno}).verdict == rules.OPEN
     assert rules.everywhere({1: yes, 2: no, 3: dunno}).verdict == rules.CONDITIONAL
     assert rules.somewhere({1: yes, 2: dunno}).verdict == rules.HOLDS
     assert rules.somewhere({1: no, 2: dunno}).verdict == rules.OPEN

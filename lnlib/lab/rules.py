@@ -8,10 +8,10 @@ shown" is not "no":
 - REVERSED: the opposite is there, larger than the margin;
 - UNCLEAR: noise could hide either.
 
-A claim has one of five verdicts, or it is open. A claim that is shown here and not
-there is conditional, whether it was shown not to be so there or just not shown to be.
-One that is shown nowhere is open as long as an answer is UNCLEAR: a rule never settles
-what the runs do not show.
+A claim has one of five verdicts, or it is open. One that is made without a condition
+has to be shown wherever it was asked. Shown here and not there it is conditional,
+whether it was surely not so there or just not shown. Surely not so somewhere, and shown
+nowhere, it does not hold. It is open if nothing was shown either way.
 """
 
 import dataclasses
@@ -192,12 +192,12 @@ def everywhere(answers, otherwise=DOES_NOT_HOLD):
 
     Args:
         answers: a dict from a condition to an `Answer`, or a single `Answer`.
-        otherwise: the verdict where it is YES nowhere.
+        otherwise: the verdict where it is YES nowhere and surely not so somewhere.
 
     Returns:
         A `Verdict`: holds if YES everywhere; conditional if YES here and anything else
-        there; `otherwise` if NO or REVERSED everywhere; open if YES nowhere and UNCLEAR
-        somewhere.
+        there; `otherwise` if YES nowhere and NO or REVERSED somewhere; open if UNCLEAR
+        everywhere.
 
     >>> print(everywhere({2: Answer(YES, "a"), 128: Answer(NO, "b")}).verdict)
     conditional
@@ -212,7 +212,7 @@ def everywhere(answers, otherwise=DOES_NOT_HOLD):
     if YES in given:
         verdict = HOLDS if set(given) == {YES} else CONDITIONAL
     else:
-        verdict = OPEN if UNCLEAR in given or not given else otherwise
+        verdict = OPEN if set(given) <= {UNCLEAR} else otherwise
     return Verdict(verdict, why, dict(answers))
 
 
@@ -230,6 +230,8 @@ def somewhere(answers, otherwise=DOES_NOT_HOLD):
     given = [a.answer for a in answers.values()]
     if YES in given:
         return dataclasses.replace(verdict, verdict=HOLDS)
+    if UNCLEAR in given:  # it may be so there
+        return dataclasses.replace(verdict, verdict=OPEN)
     return verdict
 
 
