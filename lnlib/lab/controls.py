@@ -150,7 +150,7 @@ ARMS = {
 }
 
 
-def network(arm, seed, hidden=4, width=64, dtype=torch.float64):
+def network(arm, seed, hidden=4, width=64, dtype=torch.float64, reach=0.5):
     """A perceptron 64-width-...-width-10 for an arm of `ARMS`.
 
     All arms of a seed have the same weights, PyTorch's default, but "he".
@@ -164,6 +164,7 @@ def network(arm, seed, hidden=4, width=64, dtype=torch.float64):
         hidden: how many hidden layers, at least 1.
         width: of each of them.
         dtype: of the parameters.
+        reach: of the noise, as in `Unsteady`.
 
     Returns:
         A `torch.nn.Sequential`, as `training.mlp` makes it.
@@ -190,7 +191,7 @@ def network(arm, seed, hidden=4, width=64, dtype=torch.float64):
     if arm.startswith("unsteady"):
         for i in range(1, hidden + 1):
             norm = getattr(model, f"norm{i}")
-            setattr(model, f"norm{i}", Unsteady(norm, 1000 * seed + i))
+            setattr(model, f"norm{i}", Unsteady(norm, 1000 * seed + i, reach))
     return model
 
 
