@@ -146,7 +146,7 @@ def test_steps_in_noise_settle_nothing():
         ({"none": 50, "layer": 500}, ["none"], UNCLEAR),
         ({"none": 590, "layer": 590}, [], NO),
         ({"none": 590, "layer": 590}, ["none"], UNCLEAR),
-        ({"none": 590, "layer": 590}, ["layer"], UNCLEAR),
+        ({"none": 590, "layer": 590}, ["layer"], NO),
     ],
 )
 def test_runs_that_did_not_arrive_settle_only_what_they_can(steps, cut, answer):
@@ -154,6 +154,13 @@ def test_runs_that_did_not_arrive_settle_only_what_they_can(steps, cut, answer):
     found = rulings.fewer_steps(made, "none")
     assert found.answer == answer
     assert "not reached" in found.why
+
+
+def test_surely_not_fewer_is_no_also_where_it_may_be_more():
+    made = runs({"none": 46, "layer": 50}, noise=0.03)
+    found = rulings.fewer_steps(made, "none", factor=1.1)
+    assert found.answer == NO
+    assert rulings.fewer_steps(made, "layer", arm="none", factor=1.1).answer == UNCLEAR
 
 
 @pytest.mark.parametrize(

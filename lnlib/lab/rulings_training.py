@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from lnlib.lab import rules
+from lnlib.lab import rules, statistics
 from lnlib.lab.rules import (
     DOES_NOT_HOLD,
     HOLDS,
@@ -102,18 +102,27 @@ def fewer_steps(table, than, arm="layer", factor=1.1, level=0.95):
         level: the confidence.
 
     Returns:
-        An `Answer`.
+        An `Answer`: YES if surely fewer by that factor, REVERSED if surely more by it,
+        NO if surely not fewer by it, UNCLEAR otherwise.
     """
-    found = rules.better(
-        table, "log_steps", arm, than, margin=math.log10(factor), level=level
-    )
+    margin = math.log10(factor)
+    ours, theirs = table.paired("log_steps", "norm", arm, than)
+    found = statistics.paired(theirs, ours, level)
+    if found.low > margin:
+        answer = YES
+    elif found.high < -margin:
+        answer = REVERSED
+    else:
+        answer = NO if found.high <= margin else UNCLEAR
     ours, theirs = table.paired("reached", "norm", arm, than)
     ours_cut, theirs_cut = int(np.sum(ours == 0)), int(np.sum(theirs == 0))
-    cut = f"not reached: {arm} {ours_cut}, {than} {theirs_cut} of {len(ours)}"
-    why = f"{found.why}; {cut}"
     # A cut value of ours is too good, one of theirs too bad for them.
-    doubtful = {YES: ours_cut, REVERSED: theirs_cut, NO: ours_cut + theirs_cut}
-    return Answer(UNCLEAR if doubtful.get(found.answer) else found.answer, why)
+    doubtful = {YES: ours_cut, REVERSED: theirs_cut, NO: theirs_cut}
+    why = (
+        f"decades of steps, {arm} against {than}: fewer by {found}; not reached: "
+        f"{arm} {ours_cut}, {than} {theirs_cut} of {len(ours)}"
+    )
+    return Answer(UNCLEAR if doubtful.get(answer) else answer, why)
 
 
 def less_time(table, than, arm="layer", cost=STEP_COST, level=0.95):
