@@ -230,6 +230,8 @@ def test_stable_because_apart(none, shared, verdict):
         ((0.0, 0.0, 0.0, 0.0), 0.01, DOES_NOT_HOLD),
         ((-0.5, -0.5, -0.5, -0.5), 0.01, DOES_NOT_HOLD),
         ((-0.5, 0.5, -0.5, -0.5), 0.01, CONDITIONAL),
+        ((-0.5, -0.5, -0.5, 0.5), 0.01, CONDITIONAL),
+        ((-0.5, -0.5, 0.5, -0.5), 0.01, CONDITIONAL),
         ((0.1, 0.1, 0.1, 0.1), 1.0, OPEN),
     ],
 )
