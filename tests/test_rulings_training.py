@@ -173,11 +173,11 @@ def test_time_asks_for_more_than_steps(none, answer):
 
 # --- landscape ------------------------------------------------------------------------
 
-METRICS = ("log_change", "log_change_rate", "log_noise")
+METRICS = ("log_change", "log_change_rate", "log_noise", "log_change_loss")
 
 
 def changes(noise=0.01, **arms):
-    """Decades of the three measurements, for each arm."""
+    """Decades of the four measurements, for each arm."""
     return table(
         {a: dict(zip(METRICS, v, strict=True)) for a, v in arms.items()}, noise
     )
@@ -186,37 +186,38 @@ def changes(noise=0.01, **arms):
 @pytest.mark.parametrize(
     "none, he, verdict",
     [
-        ((1, 1, 0), (1, 1, 0), HOLDS),
-        ((0, 0, 0), (0, 0, 0), DOES_NOT_HOLD),
-        ((-1, -1, 0), (-1, -1, 0), DOES_NOT_HOLD),
-        ((1, 1, 0), (0, 0, 0), CONDITIONAL),
-        ((1, -1, 0), (1, -1, 0), CONDITIONAL),
+        ((1, 1, 0, 1), (1, 1, 0, 1), HOLDS),
+        ((0, 0, 0, 0), (0, 0, 0, 0), DOES_NOT_HOLD),
+        ((-1, -1, 0, -1), (-1, -1, 0, -1), DOES_NOT_HOLD),
+        ((1, 1, 0, 1), (0, 0, 0, 0), CONDITIONAL),
+        ((1, -1, 0, 1), (1, -1, 0, 1), CONDITIONAL),
+        ((1, 1, 0, 0), (1, 1, 0, 0), CONDITIONAL),
     ],
 )
 def test_a_gradient_holds_for_longer(none, he, verdict):
-    made = changes(none=none, he=he, layer=(0, 0, 0))
+    made = changes(none=none, he=he, layer=(0, 0, 0, 0))
     assert rulings.gradients_hold(made).verdict == verdict
 
 
 def test_gradients_in_noise_settle_nothing():
-    made = changes(noise=1.0, none=(0.2,) * 3, he=(0.2,) * 3, layer=(0, 0, 0))
+    made = changes(noise=1.0, none=(0.2,) * 4, he=(0.2,) * 4, layer=(0, 0, 0, 0))
     assert rulings.gradients_hold(made).verdict == OPEN
-    made = changes(noise=1.0, none=(0.2,) * 3, shared=(0.2,) * 3, layer=(0, 0, 0))
+    made = changes(noise=1.0, none=(0.2,) * 4, shared=(0.2,) * 4, layer=(0, 0, 0, 0))
     assert rulings.stable_because_apart(made).verdict == OPEN
 
 
 @pytest.mark.parametrize(
     "none, shared, verdict",
     [
-        ((1, 1, 1), (1, 1, 1), HOLDS),
-        ((1, 1, 1), (0, 0, 0), DOES_NOT_HOLD),  # the control is as stable
-        ((1, 1, 1), (-1, -1, -1), DOES_NOT_HOLD),
-        ((0, 0, 0), (1, 1, 1), DOES_NOT_HOLD),  # nothing to explain
-        ((1, 1, 1), (1, 1, 0), CONDITIONAL),
+        ((1, 1, 1, 1), (1, 1, 1, 1), HOLDS),
+        ((1, 1, 1, 1), (0, 0, 0, 0), DOES_NOT_HOLD),  # the control is as stable
+        ((1, 1, 1, 1), (-1, -1, -1, -1), DOES_NOT_HOLD),
+        ((0, 0, 0, 0), (1, 1, 1, 1), DOES_NOT_HOLD),  # nothing to explain
+        ((1, 1, 1, 1), (1, 1, 0, 1), CONDITIONAL),
     ],
 )
 def test_stable_because_apart(none, shared, verdict):
-    made = changes(none=none, shared=shared, layer=(0, 0, 0))
+    made = changes(none=none, shared=shared, layer=(0, 0, 0, 0))
     assert rulings.stable_because_apart(made).verdict == verdict
 
 

@@ -22,14 +22,21 @@ be of comparable length, and what is comparable can be disputed. So there are tw
 kinds: the length is a share of the length of the weights, or it is the step that the
 arm's own tuned rate makes, 10 lr |g|, as far as momentum 0.9 goes in the end.
 
-Before this, one run of one seed, 200, was looked at for two arms, to choose lengths at
-which a gradient still holds in part.
+After as many steps the arms have come to different losses, and where the loss is small
+gradients are small and change easily. So the first kind of step is also taken where the
+losses are equal: when the mean loss of the last ten batches is first below 1.5, 1.0, 0.6
+and 0.4 nats.
+
+Before this, one run of one seed, 200, was looked at for each arm, to choose lengths at
+which a gradient still holds in part. In them layer norm's gradients changed more than
+those without a norm, at as many steps; that is why equal losses were added.
 
 Bars, fixed before looking:
 
 - A difference matters from 0.1 decades on, a factor of 1.26.
 - A gradient holds for longer if the relative change of it is smaller, for both kinds of
-  steps, than without a norm, and than with good initial weights and no norm.
+  steps, and also at equal losses, than without a norm, and than with good initial
+  weights and no norm.
 - Stability has two meanings, and both are asked: after a step, and from batch to batch.
 - "Because examples do not depend on each other" fails if layer norm makes gradients
   more stable than no norm, and the control, where they do depend, is as stable.
@@ -39,6 +46,8 @@ Measured are
 - `log_change`: |g' - g| / |g| after a step of 0.001 of the length of the weights, the
   mean of the logarithm to base 10 over the six steps;
 - `log_change_rate`: the same after a step of the tuned rate;
+- `log_change_loss`: as `log_change`, where the losses are equal; the mean over those of
+  the four losses that the run comes to;
 - `log_roughness`: the largest of |g' - g| / |g| over the relative length of the step,
   for lengths of 0.0003, 0.001 and 0.003; the effective smoothness of Santurkar et al.
   2018, made free of the scale of weights and gradients; mean of the logarithm;
@@ -60,6 +69,7 @@ from lnlib.lab.experiment import Tuning
 HIDDEN, STEPS, BATCH_SIZE = 4, 300, 64
 PROBE, BATCHES = 256, 8
 CHECKS = (5, 25, 50, 100, 200, 300)
+LOSSES, OVER = (1.5, 1.0, 0.6, 0.4), 10  # nats, batches
 LENGTH = 0.001
 LENGTHS = (0.0003, LENGTH, 0.003)
 
@@ -75,6 +85,7 @@ TUNING = Tuning(
 MEASUREMENTS = {
     "log_change": 0.2,
     "log_change_rate": 0.3,
+    "log_change_loss": 0.2,
     "log_roughness": 0.2,
     "cosine": 0.1,
     "log_noise": 0.2,
@@ -92,13 +103,20 @@ def run(config, seed, device="cpu"):
     split = data.Split(*(part.to(device) for part in data.digits(seed)))
     model = controls.network(config["norm"], seed, HIDDEN).to(device)
     seen = {name: [] for name in MEASUREMENTS if name != "val_error"}
+    to_come = list(LOSSES)
 
     def look(losses):
+        mean = sum(losses[-OVER:]) / OVER if len(losses) >= OVER else math.inf
+        at_loss = bool(to_come) and mean < to_come[0]
+        if not (at_loss or len(losses) in CHECKS):
+            return
+        found = gradients(model, split.x_train, split.y_train, config["lr"])
         if len(losses) in CHECKS:
-            for name, value in gradients(
-                model, split.x_train, split.y_train, config["lr"]
-            ).items():
+            for name, value in found.items():
                 seen[name].append(value)
+        if at_loss:
+            del to_come[0]
+            seen["log_change_loss"].append(found["log_change"])
 
     controls.train(
         model,
