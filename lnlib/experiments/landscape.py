@@ -24,8 +24,8 @@ arm's own tuned rate makes, 10 lr |g|, as far as momentum 0.9 goes in the end.
 
 After as many steps the arms have come to different losses, and where the loss is small
 gradients are small and change easily. So the first kind of step is also taken where the
-losses are equal: when the mean loss of the last ten batches is first below 1.5, 1.0, 0.6
-and 0.4 nats.
+losses are equal: when the mean loss of the last ten batches is first below 1.5, 1.0,
+0.6 and 0.4 nats.
 
 Before this, one run of one seed, 200, was looked at for each arm, to choose lengths at
 which a gradient still holds in part. In them layer norm's gradients changed more than
