@@ -47,7 +47,7 @@ Measured are
   mean of the logarithm to base 10 over the six steps;
 - `log_change_rate`: the same after a step of the tuned rate;
 - `log_change_loss`: as `log_change`, where the losses are equal; the mean over those of
-  the four losses that the run comes to;
+  the four losses that the run comes to, or at the end where it comes to none;
 - `log_roughness`: the largest of |g' - g| / |g| over the relative length of the step,
   for lengths of 0.0003, 0.001 and 0.003; the effective smoothness of Santurkar et al.
   2018, made free of the scale of weights and gradients; mean of the logarithm;
@@ -116,6 +116,8 @@ def run(config, seed, device="cpu"):
                 seen[name].append(value)
         if at_loss:
             del to_come[0]
+            seen["log_change_loss"].append(found["log_change"])
+        elif len(losses) == STEPS and len(to_come) == len(LOSSES):
             seen["log_change_loss"].append(found["log_change"])
 
     controls.train(
