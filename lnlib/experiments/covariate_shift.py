@@ -17,15 +17,15 @@ This has been looked at three times. In a first sweep, with the seeds 0 to 11, t
 had half the reach. With layer norm and that noise the activations changed about as much
 as with no norm (1.09 times, 0.99 to 1.21), not surely more; the test error was 3.3 %,
 2.7 % with layer norm alone and 6.4 % with no norm. So it did not put the question. For
-the second the reach was 1, chosen by what it does to `log_shift` in one run of seed 200,
-and the second way to fail was asked as below: the first sweep asked whether the noise
-costs layer norm anything at all, which mixes what noise does by itself with what it does
-to the distributions. With the seeds 12 to 27 the test error with the noise was lower
-than with no norm by 2.9 points, 0.9 to 4.8: not surely more than the bar. The noisy arm
-had chosen the lowest of six rates, so a rate below was added, which no arm then chose.
-With the seeds 28 to 59 it was lower by 1.7 points, 0.8 to 2.5: again not surely. Both
-sweeps are the same experiment, so now all seeds of the two count, 12 to 59, and none is
-left out; and the confidence allows for three looks.
+the second the reach was 1, chosen by what it does to `log_shift` in one run of seed
+200, and the second way to fail was asked as below: the first sweep asked whether the
+noise costs layer norm anything at all, which mixes what noise does by itself with what
+it does to the distributions. With the seeds 12 to 27 the test error with the noise was
+lower than with no norm by 2.9 points, 0.9 to 4.8: not surely more than the bar. The
+noisy arm had chosen the lowest of six rates, so a rate below was added, which no arm
+then chose. With the seeds 28 to 59 it was lower by 1.7 points, 0.8 to 2.5: again not
+surely. Both sweeps are the same experiment, so now all seeds of the two count, 12 to
+59, and none is left out; and the confidence allows for three looks.
 
 Before this, one run of one seed, 200, was looked at for each arm and rate, with four
 and with eight hidden layers, to choose depth and budget.
