@@ -29,6 +29,18 @@ def table(arms, noise=0.001, seed=0, **also):
     return Evidence.of(rows, ["stage", *also, "norm", "lr"])
 
 
+def test_surely_not_better_is_no_also_where_it_may_be_worse():
+    made = table(
+        {"layer": {"log_change": 0.1}, "none": {"log_change": 0.0}}, noise=0.05
+    )
+    ask = rulings.surely_better
+    assert ask(made, "log_change", "layer", "none", 0.1, 0.95).answer == NO
+    assert ask(made, "log_change", "none", "layer", 0.1, 0.95).answer == UNCLEAR
+    rows = [r | {"log_change": None} if r["seed"] == 3 else r for r in made.rows]
+    holes = Evidence.of(rows, ["stage", "norm", "lr"])
+    assert ask(holes, "log_change", "layer", "none", 0.1, 0.95).answer == UNCLEAR
+
+
 # --- covariate_shift ------------------------------------------------------------------
 
 
