@@ -51,11 +51,10 @@ Measured are
   mean over the neurons of a layer, divided by the root mean square of their
   deviations; the mean over layers and over the 30 spans of ten steps; logarithm to
   base 10;
-- `log_ics`: internal covariate shift as Santurkar et al. 2018 define it, definition
-  2.1: by how much the gradient of a layer's weights changes when the layers below make
-  their step and it does not, relative to that gradient's length; the mean over the
-  layers from the second on and over four steps, with the noise of the step kept;
-  logarithm to base 10.
+- `log_ics`: internal covariate shift as Santurkar et al. 2018 define it: by how much
+  the gradient of a layer's weights changes when the layers below make their step and it
+  does not, here relative to that gradient's length; the mean over the layers from the
+  second on and over four steps, with the noise of the step kept; logarithm to base 10.
 """
 
 import math

@@ -54,7 +54,7 @@ class Detached(_Affine):
         ValueError: features is below 1, or an input has another shape.
 
     Source: DetachNorm, Xu et al. 2019, "Understanding and Improving Layer
-    Normalization", section 3.
+    Normalization".
 
     >>> Detached(2)(torch.tensor([[1.0, 3.0]])).round().tolist()
     [[-1.0, 1.0]]
@@ -110,7 +110,7 @@ class Unsteady(torch.nn.Module):
         ValueError: reach is below 0.
 
     Source: the experiment of Santurkar et al. 2018, "How Does Batch Normalization Help
-    Optimization?", section 2.1. The sizes are ours.
+    Optimization?". The sizes are ours.
 
     >>> x = torch.tensor([[1.0, 3.0]])
     >>> unsteady = Unsteady(torch.nn.LayerNorm(2), seed=0)
