@@ -12,7 +12,7 @@ import dataclasses
 from collections import Counter
 
 from lnlib.lab import derivations as derived
-from lnlib.lab import evidence, rules, rulings_deep
+from lnlib.lab import evidence, rules, rulings_deep, rulings_training
 from lnlib.lab import rulings_batches as batches
 from lnlib.lab.rules import (
     CONDITIONAL,
@@ -347,6 +347,7 @@ def _claim(number, quotes, meaning, kind, rule=None, **more):
     return Claim(f"L-{number:02}", _quotes(quotes), meaning, kind, rule, **more)
 
 
+WHY = "01_why_normalize"
 FORMULA = "02_the_formula"
 SCRATCH = "03_from_scratch"
 BACKWARD = "04_the_backward_pass"
@@ -550,7 +551,11 @@ _CLAIMS = [
         "neuron more consistent across training examples",
         "With layer norm a neuron's input varies less from example to example.",
         MEASURED,
+        rulings_training.neurons_vary_less,
         experiment="neurons",
+        chapter=WHY,
+        note="As it stands and relative to the size of the numbers in its layer, before "
+        "and after training. What layer norm makes alike is the examples, over neurons.",
     ),
     _claim(
         18,
@@ -794,7 +799,11 @@ _CLAIMS = [
         "updates during backpropagation",
         "With layer norm a gradient still holds after a step along it.",
         MEASURED,
+        rulings_training.gradients_hold,
         experiment="landscape",
+        chapter=WHY,
+        note="Against no norm, and against good initial weights without one; for steps "
+        "of one relative length, and for those of each arm's own rate.",
     ),
     _claim(
         40,
@@ -804,7 +813,11 @@ _CLAIMS = [
         """,
         "With layer norm a loss is reached in fewer steps, and in less time.",
         MEASURED,
+        rulings_training.converges_sooner,
         experiment="convergence",
+        chapter=WHY,
+        note="Against no norm, and against good initial weights without one. Time allows "
+        "for a step that takes twice as long.",
     ),
     _claim(
         41,
@@ -814,7 +827,11 @@ _CLAIMS = [
         """,
         "It helps because activations then change their distribution less in training.",
         MEASURED,
+        rulings_training.helps_by_less_shift,
         experiment="covariate_shift",
+        chapter=WHY,
+        note="That it helps is one thing, and that the distributions change less is so, "
+        "too; the rule is on the because.",
         sources=("santurkar2018how", "xu2019understanding"),
     ),
     _claim(
@@ -1343,7 +1360,10 @@ _CLAIMS = [
         "layer normalization enables more stable gradients",
         "Gradients are more stable because examples do not depend on each other.",
         MEASURED,
+        rulings_training.stable_because_apart,
         experiment="landscape",
+        chapter=WHY,
+        note="Against a layer norm whose examples share mean and variance.",
     ),
     _claim(
         89,

@@ -7,6 +7,7 @@ so each comes in on first use.
 import importlib
 
 __all__ = [
+    "controls",
     "data",
     "deep",
     "evidence",
@@ -14,6 +15,7 @@ __all__ = [
     "meanfield",
     "probes",
     "rules",
+    "rulings_training",
     "statistics",
     "sweep",
     "training",
