@@ -187,6 +187,49 @@ def test_above_decides_by_the_interval_of_the_level():
     assert "99 %" in rules.above(table, "error", 0.2, level=0.99).why
 
 
+# --- surely not better --------------------------------------------------------------
+
+
+def pair(gains, base=1.0):
+    """Two arms whose errors differ by these gains, seed by seed."""
+    rows = [
+        {"norm": norm, "seed": s, "error": base - (g if norm == "layer" else 0.0)}
+        for norm in ("layer", "none")
+        for s, g in enumerate(gains)
+    ]
+    return Evidence.of(rows, ["norm"])
+
+
+@pytest.mark.parametrize(
+    ("gains", "plainly", "answer"),
+    [
+        ((0.3, 0.31, 0.29, 0.3), YES, YES),
+        ((0.0, 0.01, -0.01, 0.0), NO, NO),
+        ((-0.3, -0.31, -0.29, -0.3), REVERSED, REVERSED),
+        ((-0.2, -0.1, 0.0, -0.1), UNCLEAR, NO),  # the same or worse: surely not better
+        ((0.0, 0.1, 0.2, 0.1), UNCLEAR, UNCLEAR),  # better or the same
+        ((-0.5, 0.5, -0.5, 0.5), UNCLEAR, UNCLEAR),  # anything
+        ((math.nan, 0.0, 0.0, 0.0), UNCLEAR, UNCLEAR),
+    ],
+)
+def test_surely_not_better_is_no(gains, plainly, answer):
+    for ask, expected in (
+        (rules.better, plainly),
+        (rules.improves, answer),
+    ):
+        found = ask(pair(gains), "error", "layer", "none", margin=0.05)
+        assert found.answer == expected, ask
+    # The same where high is good.
+    swapped = pair([-g for g in gains])
+    found = rules.improves(swapped, "error", "layer", "none", margin=0.05, lower=False)
+    assert found.answer == answer
+
+
+def test_a_margin_below_zero_is_refused():
+    with pytest.raises(ValueError, match="Expected margin to be at least 0"):
+        rules.improves(pair((0, 1)), "error", "layer", "none", margin=-1)
+
+
 # --- what an answer and a verdict keep for figures ----------------------------------
 
 

@@ -1,7 +1,5 @@
 """The rules on depth, stable training, gain and bias, on tables that are made up."""
 
-import math
-
 import numpy as np
 import pytest
 
@@ -29,49 +27,7 @@ def table_of(cells, factors, noise, seed, seeds=12, **fixed):
     return Evidence.of(rows, list(factors))
 
 
-# --- better_or_not and all_of -------------------------------------------------------
-
-
-def pair(gains, base=1.0):
-    """Two arms whose errors differ by these gains, seed by seed."""
-    rows = [
-        {"norm": norm, "seed": s, "error": base - (g if norm == "layer" else 0.0)}
-        for norm in ("layer", "none")
-        for s, g in enumerate(gains)
-    ]
-    return Evidence.of(rows, ["norm"])
-
-
-@pytest.mark.parametrize(
-    ("gains", "plainly", "answer"),
-    [
-        ((0.3, 0.31, 0.29, 0.3), YES, YES),
-        ((0.0, 0.01, -0.01, 0.0), NO, NO),
-        ((-0.3, -0.31, -0.29, -0.3), REVERSED, REVERSED),
-        ((-0.2, -0.1, 0.0, -0.1), UNCLEAR, NO),  # the same or worse: surely not better
-        ((0.0, 0.1, 0.2, 0.1), UNCLEAR, UNCLEAR),  # better or the same
-        ((-0.5, 0.5, -0.5, 0.5), UNCLEAR, UNCLEAR),  # anything
-        ((math.nan, 0.0, 0.0, 0.0), UNCLEAR, UNCLEAR),
-    ],
-)
-def test_surely_not_better_is_no(gains, plainly, answer):
-    for ask, expected in (
-        (rules.better, plainly),
-        (rulings_deep.better_or_not, answer),
-    ):
-        found = ask(pair(gains), "error", "layer", "none", margin=0.05)
-        assert found.answer == expected, ask
-    # The same where high is good.
-    swapped = pair([-g for g in gains])
-    found = rulings_deep.better_or_not(
-        swapped, "error", "layer", "none", margin=0.05, lower=False
-    )
-    assert found.answer == answer
-
-
-def test_a_margin_below_zero_is_refused():
-    with pytest.raises(ValueError, match="Expected margin to be at least 0"):
-        rulings_deep.better_or_not(pair((0, 1)), "error", "layer", "none", margin=-1)
+# --- all_of -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

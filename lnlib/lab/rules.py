@@ -127,6 +127,42 @@ def better(
     return Answer(answer, _why(found, arm, than, metric), found, margin)
 
 
+def improves(
+    evidence, metric, arm, than, factor="norm", margin=0.0, lower=True, level=0.95
+):
+    """Whether an arm is better by more than a margin, where only that is asked.
+
+    `better` leaves it unclear whether an arm is the same or worse, if an interval
+    reaches from the one to the other. For a claim that an arm is better that makes no
+    difference: it is surely not.
+
+    Args:
+        evidence, metric, arm, than, factor, margin, lower, level: as in `better`.
+
+    Returns:
+        An `Answer`: as `better`, but NO in the place of UNCLEAR where the whole
+        interval lies at the margin or below.
+
+    Raises:
+        ValueError: as `better`.
+
+    >>> from lnlib.lab.evidence import Evidence
+    >>> rows = [{"norm": n, "seed": s, "error": e}
+    ...         for n, es in (("layer", (0.1, 0.3)), ("none", (0.1, 0.1)))
+    ...         for s, e in enumerate(es * 8)]
+    >>> table = Evidence.of(rows, ["norm"])
+    >>> better(table, "error", "layer", "none", margin=0.05).answer
+    'unclear'
+    >>> improves(table, "error", "layer", "none", margin=0.05).answer
+    'no'
+    """
+    answer = better(evidence, metric, arm, than, factor, margin, lower, level)
+    surely_not = answer.effect is not None and answer.effect.high <= margin
+    if answer.answer == UNCLEAR and surely_not:
+        return dataclasses.replace(answer, answer=NO)
+    return answer
+
+
 def equivalent(evidence, metric, arm, than, margin, factor="norm", alpha=0.05):
     """Whether two arms are the same within a margin, by two one-sided tests.
 

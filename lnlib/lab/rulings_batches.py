@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from lnlib.lab import rules, statistics
+from lnlib.lab import rules
 from lnlib.lab.rules import CONDITIONAL, DOES_NOT_HOLD, HOLDS, OPEN, Verdict
 from lnlib.lab.statistics import Interval
 
@@ -30,40 +30,6 @@ SHIFTS = (
 )
 DRIFTS = ("contrast_drift", "offset_drift", "gains_drift")
 INDEPENDENT = ("instance", "group", "layer")  # norms of one example each
-
-
-def improves(evidence, metric, arm, than, factor="norm", margin=0.0, level=0.95):
-    """Whether an arm is better by more than a margin, or surely not.
-
-    As `rules.better` for what is good when low, but for one case. Where the whole
-    interval is below the margin, and one cannot tell whether there is no difference or
-    the opposite, the answer is NO, since either way it is surely not better.
-
-    Args:
-        evidence, metric, arm, than, factor, margin, level: as there.
-
-    Returns:
-        An `Answer`.
-
-    Raises:
-        ValueError: as there.
-
-    >>> from lnlib.lab.evidence import Evidence
-    >>> errors = {"layer": [0.12, 0.11, 0.13, 0.11], "none": [0.1, 0.1, 0.11, 0.1]}
-    >>> rows = [{"norm": n, "seed": s, "error": e}
-    ...         for n, of in errors.items() for s, e in enumerate(of)]
-    >>> table = Evidence.of(rows, ["norm"])
-    >>> rules.better(table, "error", "layer", "none", margin=0.01).answer
-    'unclear'
-    >>> improves(table, "error", "layer", "none", margin=0.01).answer
-    'no'
-    """
-    answer = rules.better(evidence, metric, arm, than, factor, margin, level=level)
-    ours, theirs = evidence.paired(metric, factor, arm, than)
-    if answer.answer != rules.UNCLEAR or not np.isfinite([ours, theirs]).all():
-        return answer
-    surely_not = statistics.paired(theirs, ours, level).high <= margin
-    return rules.Answer(rules.NO, answer.why) if surely_not else answer
 
 
 # ---------------------------------------------------------------- batch_size
@@ -163,7 +129,9 @@ def single_examples(table):
     arms = table.where(stage="test", stream="single")
     ways = {"waits for a batch": "batch", "running statistics": "running"}
     return {
-        way: improves(arms, "test_error", "layer", than, margin=ERROR_BAR, level=0.975)
+        way: rules.improves(
+            arms, "test_error", "layer", than, margin=ERROR_BAR, level=0.975
+        )
         for way, than in ways.items()
     }
 
@@ -185,7 +153,7 @@ def better_when_batches_vary(table):
     """L-49: with batches of varying size layer norm ends better than batch norm."""
     arms = table.where(stage="test", stream="varying")
     return rules.everywhere(
-        improves(arms, "test_error", "layer", "batch", margin=ERROR_BAR)
+        rules.improves(arms, "test_error", "layer", "batch", margin=ERROR_BAR)
     )
 
 
@@ -207,7 +175,7 @@ def less_harm(table, changes, arm="layer", than="none", bar=HARM_BAR):
     table = table.where(stage="test", arm=[arm, than])
     level = 1 - 0.05 / len(changes)
     return {
-        name: improves(table, name, arm, than, "arm", bar, level=level)
+        name: rules.improves(table, name, arm, than, "arm", bar, level=level)
         for name in changes
     }
 
@@ -240,7 +208,7 @@ def better_on_each(table, metric, bar, than="none"):
     return rules.across(
         table.where(stage="test"),
         "data",
-        lambda part, level: improves(
+        lambda part, level: rules.improves(
             part, metric, "layer", than, margin=bar, level=level
         ),
     )
@@ -273,7 +241,7 @@ def against(table, arm, than):
     return rules.across(
         table.where(stage="test"),
         "batch_size",
-        lambda part, level: improves(
+        lambda part, level: rules.improves(
             part, "test_error", arm, than, margin=ERROR_BAR, level=level
         ),
     )
@@ -289,7 +257,7 @@ def better_than_independent(table):
     sizes = table.levels("batch_size")
     level = 1 - 0.05 / (len(sizes) * len(INDEPENDENT))
     return {
-        f"{than}, batches of {size}": improves(
+        f"{than}, batches of {size}": rules.improves(
             table.where(batch_size=size),
             "test_error",
             "batch",

@@ -7,55 +7,11 @@ before looking, and returns a `lnlib.lab.rules.Verdict`.
 import dataclasses
 import itertools
 
-import numpy as np
-
-from lnlib.lab import evidence, rules, statistics
+from lnlib.lab import evidence, rules
 
 DEEP_BAR = 0.05  # a difference of test errors of deep networks that matters
 ERROR_BAR = 0.01  # of other networks
 WIDTH_BAR = 0.25  # decades of learning rates
-
-
-def better_or_not(
-    table, metric, arm, than, factor="norm", margin=0.0, lower=True, level=0.95
-):
-    """Whether an arm is better by more than a margin, where only that is asked.
-
-    `rules.better` leaves it unclear whether an arm is the same or worse, if an interval
-    reaches from the one to the other. For a claim that an arm is better that makes no
-    difference: it is surely not.
-
-    Args:
-        table: `Evidence` with one row a seed and arm.
-        metric, arm, than, factor, margin, lower, level: as in `rules.better`.
-
-    Returns:
-        An `Answer`: as `rules.better`, but NO in the place of UNCLEAR where the whole
-        interval lies at the margin or below.
-
-    Raises:
-        ValueError: as `rules.better`.
-
-    >>> from lnlib.lab.evidence import Evidence
-    >>> rows = [{"norm": n, "seed": s, "error": e}
-    ...         for n, es in (("layer", (0.1, 0.3)), ("none", (0.1, 0.1)))
-    ...         for s, e in enumerate(es * 8)]
-    >>> table = Evidence.of(rows, ["norm"])
-    >>> rules.better(table, "error", "layer", "none", margin=0.05).answer
-    'unclear'
-    >>> better_or_not(table, "error", "layer", "none", margin=0.05).answer
-    'no'
-    """
-    found = rules.better(table, metric, arm, than, factor, margin, lower, level)
-    if found.answer != rules.UNCLEAR:
-        return found
-    ours, theirs = table.paired(metric, factor, arm, than)
-    if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
-        return found
-    gain = (theirs, ours) if lower else (ours, theirs)
-    if statistics.paired(*gain, level=level).high <= margin:
-        return dataclasses.replace(found, answer=rules.NO)
-    return found
 
 
 def all_of(*answers):
@@ -108,7 +64,9 @@ def depth_with_more_seeds(table, arm="layer", than="he"):
         raise ValueError(f"Expected networks of both arms, but got none: {arm}, {than}")
     level = 1 - 0.05 / len(cells)
     return {
-        name: better_or_not(rows, "test_error", arm, than, margin=DEEP_BAR, level=level)
+        name: rules.improves(
+            rows, "test_error", arm, than, margin=DEEP_BAR, level=level
+        )
         for name, rows in cells.items()
     }
 
@@ -129,7 +87,7 @@ def layer_norm_makes_depth_trainable(table, longer=None):
         longer = evidence.load("deep_longer") if longer is None else longer
     except evidence.EvidenceError as error:
         return rules.Verdict(rules.OPEN, str(error))
-    answers["plain, 32 layers, 1000 steps"] = better_or_not(
+    answers["plain, 32 layers, 1000 steps"] = rules.improves(
         longer.where(stage="test"),
         "test_error",
         "layer",
@@ -165,7 +123,7 @@ def wider_than(table, than, level=None):
     pairs = _pairs(table)
     level = 1 - 0.05 / len(pairs) if level is None else level
     return {
-        name: better_or_not(
+        name: rules.improves(
             rows, "width", "layer", than, margin=WIDTH_BAR, lower=False, level=level
         )
         for name, rows in pairs.items()
@@ -194,10 +152,10 @@ def _stabler_and_better(rows, level):
     each = 1 - (1 - level) / 4  # four comparisons
     return {
         f"against {than}": all_of(
-            better_or_not(
+            rules.improves(
                 rows, "width", "layer", than, margin=WIDTH_BAR, lower=False, level=each
             ),
-            better_or_not(
+            rules.improves(
                 rows, "test_error", "layer", than, margin=ERROR_BAR, level=each
             ),
         )
@@ -242,7 +200,7 @@ def gain_and_bias_against(table, arm="both", than="neither"):
     return rules.across(
         table.where(stage="test"),
         "network",
-        lambda rows, level: better_or_not(
+        lambda rows, level: rules.improves(
             rows, "test_error", arm, than, "affine", margin=ERROR_BAR, level=level
         ),
     )

@@ -31,30 +31,6 @@ CHANGES = ("log_change", "log_change_rate", "log_change_loss")
 SPREAD_BAR = 0.05  # decades of how much a neuron's input varies
 
 
-def surely_better(table, metric, arm, than, bar, level):
-    """Whether an arm is better, as `rules.better`; surely not better is NO.
-
-    `rules.better` says UNCLEAR where an arm is as good or worse, if it is not sure
-    which of the two. For a claim that says "better" both are the same answer.
-
-    Args:
-        table: `Evidence` with one row a seed and arm.
-        metric: a measurement of which low is good.
-        arm, than: the arms.
-        bar: what matters.
-        level: the confidence.
-
-    Returns:
-        An `Answer`.
-    """
-    found = rules.better(table, metric, arm, than, margin=bar, level=level)
-    ours, theirs = table.paired(metric, "norm", arm, than)
-    if found.answer != UNCLEAR or not np.isfinite(ours - theirs).all():
-        return found
-    surely_not = statistics.paired(theirs, ours, level).high <= bar
-    return Answer(NO if surely_not else UNCLEAR, found.why)
-
-
 def less_shift_explains(answers):
     """What four comparisons say of: a norm helps because less changes.
 
@@ -100,7 +76,7 @@ def shift_answers(table, norm="layer", noisy="unsteady"):
     level = 1 - 0.05 / (4 * LOOKS)
 
     def better(metric, arm, than, bar):
-        return surely_better(table, metric, arm, than, bar, level)
+        return rules.improves(table, metric, arm, than, margin=bar, level=level)
 
     return {
         "helps": better("test_error", norm, "none", ERROR_BAR),
@@ -212,8 +188,8 @@ def landscape_answers(table, metrics, against, arm="layer"):
     table = table.where(stage="test")
     level = 1 - 0.05 / (len(metrics) * len(against))
     return {
-        f"{metric}, against {than}": surely_better(
-            table, metric, arm, than, CHANGE_BAR, level
+        f"{metric}, against {than}": rules.improves(
+            table, metric, arm, than, margin=CHANGE_BAR, level=level
         )
         for metric in metrics
         for than in against
@@ -251,8 +227,8 @@ def neuron_answers(table, than="none", arm="layer"):
     table = table.where(stage="test")
     metrics = [f"log_{w}_{at}" for w in ("spread", "share") for at in ("start", "end")]
     return {
-        metric: surely_better(
-            table, metric, arm, than, SPREAD_BAR, 1 - 0.05 / len(metrics)
+        metric: rules.improves(
+            table, metric, arm, than, margin=SPREAD_BAR, level=1 - 0.05 / len(metrics)
         )
         for metric in metrics
     }
