@@ -891,9 +891,7 @@ MISTAKES = (
         "definition",
         "It divides by rsqrt(σ² + ε), which multiplies by the deviation.",
         (
-            _github(
-                "mosaicml/llm-foundry", 371, "incorrect implementation of RMSNorm"
-            ),
+            _github("mosaicml/llm-foundry", 371, "incorrect implementation of RMSNorm"),
             _github(
                 "szymanowiczs/viewset-diffusion",
                 1,
