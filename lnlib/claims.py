@@ -373,9 +373,7 @@ _CLAIMS = [
         " and Geoffrey Hinton in their 2016 paper",
         "Ba, Kiros and Hinton published it first, in 2016.",
         LITERATURE,
-        sourced(
-            HOLDS, "arXiv:1607.06450 of July 2016, a technical report [ba2016layer]"
-        ),
+        sourced(HOLDS, "it is a technical report of July 2016 [ba2016layer]"),
         chapter=FORMULA,
         sources=("ba2016layer",),
     ),

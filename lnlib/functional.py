@@ -335,8 +335,7 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
         weight: the gain, an array of shape normalized_shape; None stands for ones.
         eps: added to the mean square under the root; at least 0. None stands for
             the machine epsilon of the dtype the mean square is computed in: 2.2e-16
-            for float64 and 1.2e-7 for the others. (torch does the same; its
-            documentation names the epsilon of input's own dtype.)
+            for float64 and 1.2e-7 for the others, as torch does.
 
     Returns:
         y, an array of the shape and dtype of input.

@@ -460,10 +460,10 @@ def eps():
 
 @twin(
     "dtypes",
-    r"""| | roundoff $u$ | smallest | so ε = 10⁻⁸ is |
-    | float32 | $2^{-24}$ | $2^{-149}$ | lost beside $\sigma^2 \ge 0.25$ |
-    | bfloat16 | $2^{-8}$ | $2^{-133}$ | lost beside $\sigma^2 \ge 2^{-18}$ |
-    | float16 | $2^{-11}$ | $2^{-24}$ | zero |""",
+    r"""| | roundoff $u$ | smallest | there ε = 10⁻⁸ would be |
+    | float32 | $2^{-24}$ | $2^{-149}$ | lost beside $\sigma^2 \ge 0.25$, no harm |
+    | bfloat16 | $2^{-8}$ | $2^{-133}$ | lost beside $\sigma^2 \ge 2^{-18}$, no harm |
+    | float16 | $2^{-11}$ | $2^{-24}$ | zero: equal numbers give NaN |""",
     lnlib.layer_norm,
 )
 def dtypes():
@@ -508,10 +508,10 @@ def kept(norm, m, n):
 
 @twin(
     "memory",
-    """| | layer norm | RMS norm | | parameters | $2N$ | $N$ |
-    | kept for backward, beside $x$ | $2M$ numbers | $M$ numbers |
-    | forward moves at least | $2s$ a number | $2s$ a number |
-    | backward moves at least | $3s$ a number | $3s$ a number |""",
+    r"""| | layer norm | RMS norm | | parameters | $2N$ | $N$ |
+    | kept for backward, beside $x$ | $2M$ of float32 | $M$ of float32 |
+    | forward, $x$ to $y$, moves | $2s$ or more | $2s$ or more |
+    | backward, $x$ and $\mathrm dy$ to $\mathrm dx$ | $3s$ or more | $3s$ or more |""",
     lnlib.nn.layer_norm,
 )
 def memory():

@@ -177,7 +177,7 @@ def test_a_dask_cluster_makes_the_same_table_though_a_worker_is_killed(
 
 
 def test_a_run_that_kills_every_worker_is_given_up(toy, tmp_path, monkeypatch):
-    import dask
+    import dask.distributed  # brings its settings, which the block below overlays
 
     monkeypatch.setenv("TOY_DIES", "layer2")
     monkeypatch.setenv("TOY_PIDS", str(pids := tmp_path / "pids"))

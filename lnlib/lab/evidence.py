@@ -363,11 +363,10 @@ class Writer:
         self._fd = self._open_and_lock()
         try:
             self._spare.unlink(missing_ok=True)
-            self.rows = self._mend()
+            self._read()
         except BaseException:
             self.close()
             raise
-        self._keys = {self._key(row) for row in self.rows}
 
     def __enter__(self):
         return self
@@ -413,6 +412,9 @@ class Writer:
         Args:
             key: from a row to what it is sorted by.
         """
+        # The file counts: Ctrl-C may have come between a row's being written and its
+        # being listed here.
+        self._read()
         ordered = sorted(self.rows, key=key)
         if ordered == self.rows:
             return
@@ -459,6 +461,10 @@ class Writer:
                 os.close(fd)
                 raise
             os.close(fd)
+
+    def _read(self):
+        self.rows = self._mend()
+        self._keys = {self._key(row) for row in self.rows}
 
     def _mend(self):
         data = b""
