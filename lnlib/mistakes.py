@@ -1,5 +1,8 @@
 """Layer norms that are none: mistakes that were published, each of them runnable.
 
+Published is code, a book, a paper, or a thread in which the mistake was offered as a
+correction; some stood in a sister of layer norm, and then the title says so.
+
 Layer norm is put together here from seven parts, and a mistake takes the place of one
 of them. Its source shows that part alone; its name is a whole layer norm with the
 signature of `lnlib.layer_norm`, for the arrays of NumPy, PyTorch, JAX and CuPy. It
@@ -888,6 +891,7 @@ MISTAKES = (
         "definition",
         "It divides by rsqrt(σ² + ε), which multiplies by the deviation.",
         (
+            _github("mosaicml/llm-foundry", 371, "incorrect implementation of RMSNorm"),
             _github(
                 "szymanowiczs/viewset-diffusion",
                 1,
@@ -975,7 +979,12 @@ MISTAKES = (
             _github(
                 "GokuMohandas/fast-weights", 9, "layer normalization not done correctly"
             ),
-            _github("Kyubyong/transformer", 40, "wrong batch normalization"),
+            _github(
+                "Kyubyong/transformer",
+                40,
+                "wrong batch normalization (right code; statistics over batch and "
+                "positions together were offered as its correction)",
+            ),
         ),
         lambda: _forward_effect(
             statistics_over_batch,
@@ -999,6 +1008,12 @@ MISTAKES = (
             ),
             _github("apple/ml-cvnets", 34, "LayerNorm2d != GroupNorm w/ groups=1"),
             _github("pytorch/pytorch", 75862, "LayerNorm and GroupNorm not equivalent"),
+            _github(
+                "pytorch/pytorch",
+                69071,
+                "correct GroupNorm explanation (offered, and not merged)",
+                "pull",
+            ),
         ),
         lambda: _forward_effect(
             group_norm_one_group,
@@ -1095,9 +1110,15 @@ MISTAKES = (
         bias_missing,
         "forward",
         "definition",
-        "It has no bias, so a bias that was trained is lost.",
+        "It has no bias, so a bias that it is given is dropped.",
         (
-            _github("huggingface/transformers", 2253, "bias weights not used in T5"),
+            _github(
+                "baidu-baige/LoongForge",
+                112,
+                "align LayerNorm projector conversion configs (a mapping of RMS norm "
+                "left the bias of a checkpoint behind)",
+                "pull",
+            ),
             _github(
                 "google-research/text-to-text-transfer-transformer",
                 613,
@@ -1145,7 +1166,17 @@ MISTAKES = (
         "It multiplies by the bias and adds the gain; with the usual start, ones and "
         "zeros, every output is 1.",
         (
-            _github("google/objax", 94, "initialize layer-norm properly", "pull"),
+            Source(
+                "huyanxin/phasen, class GLayerNorm2d: what is called beta multiplies",
+                "https://github.com/huyanxin/phasen/blob/"
+                "87ae3313ccecd38a90d806932f7c75ba00ac8206/model/phasen.py",
+            ),
+            _github(
+                "google/objax",
+                94,
+                "initialize layer-norm properly (the starting values were swapped)",
+                "pull",
+            ),
             Source(
                 "Ba, Kiros and Hinton 2016, supplement: equation 15 names gain and "
                 "bias the other way round than the text below it starts them",
@@ -1216,7 +1247,8 @@ MISTAKES = (
         "It multiplies where the chain rule sums over the row.",
         (
             Source(
-                "Nemotron-CC-Math-v1, a page on LayerNormBackward, step 2",
+                "Nemotron-CC-Math-v1, a corpus of web text: a page on "
+                "LayerNormBackward, step 2 (the page has no address of its own)",
                 "https://huggingface.co/datasets/nvidia/Nemotron-CC-Math-v1",
             ),
         ),

@@ -355,6 +355,28 @@ def test_torch_loses_digits_in_these_places_and_no_others(four_threads):
     assert by_name["dbias, float16, 8192 rows"].error == 1 - 2048 / 8192
 
 
+def test_the_bound_of_y_allows_a_mean_that_is_rounded_once_and_no_more():
+    """Of x - mean no more than that is lost; who centres twice loses nothing of it."""
+    u, name = 2.0**-24, "y, float32, row mean 1e4"
+
+    def error(function):
+        checks = diagnose(function, arrays="torch", dtypes=["float32"]).checks
+        return next(c for c in checks if c.name == name)
+
+    def rough(x, row, weight=None, bias=None, eps=1e-5):
+        axes = tuple(range(-len(row), 0))
+        mean = x.mean(axes, keepdim=True)
+        moved = mean * (1 + 64 * u * (mean.abs() > 5e3))  # off by 64 roundings
+        y = (x - moved) / ((x - mean).square().mean(axes, keepdim=True) + eps).sqrt()
+        y = y if weight is None else y * weight
+        return y if bias is None else y + bias
+
+    torchs, ours = error(F.layer_norm), error(lnlib.nn.layer_norm)
+    assert torchs.status == ours.status == "passed"
+    assert torchs.error > u * 1e4 / 4 and ours.error < 64 * u
+    assert error(rough).status == "fault"
+
+
 def test_computing_in_float32_is_a_loss_of_digits_and_no_other_definition():
     def narrow(x, row, weight=None, bias=None, eps=1e-5):
         return plain_numpy(x.astype(np.float32), row, weight, bias, eps).astype(x.dtype)

@@ -88,6 +88,23 @@ def test_each_says_what_where_how_large_and_what_instead(mistake):
     assert ">>>" in mistake.function.__doc__
 
 
+def test_a_source_of_something_else_than_wrong_code_says_so():
+    """A reader who follows the link has to find there what the title promises."""
+    titles = {s.address: s.title for m in MISTAKES for s in m.published}
+    github = "https://github.com/"
+    for address, words in {
+        "szymanowiczs/viewset-diffusion/issues/1": "right code",
+        "Kyubyong/transformer/issues/40": "right code",
+        "google/objax/pull/94": "starting values",
+        "pytorch/pytorch/pull/69071": "not merged",
+    }.items():
+        assert words in titles[github + address]
+    corpus = named("elementwise_gradient").published[0]
+    assert "no address of its own" in corpus.title
+    first = [m.published[0] for m in MISTAKES]  # what a report and the table name
+    assert not any("right code" in s.title for s in first)
+
+
 @pytest.mark.parametrize("mistake", MISTAKES, ids=names(MISTAKES))
 def test_the_effect_is_measured_and_not_small(mistake):
     effect = mistake.effect()

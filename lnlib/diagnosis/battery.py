@@ -121,7 +121,9 @@ def _digits_checks(arrays, dtypes):
             ]
         if dtype == "float32":
             # A mean that is rounded to float32 moves every x - mean by as much as u
-            # times the mean. That is all that may be lost.
+            # times the mean. That is all that may be lost: most code rounds it, and
+            # only a second centring, of x - mean, gives these digits back. dx is held
+            # to more, since its gradient is chosen so that this error cancels.
             moved = (8 * u * 1e4, "a mean of 1e4 is rounded to float32")
             huge = replace(wide, x=1e15 * wide.x)
             checks += [
