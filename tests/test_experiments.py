@@ -6,6 +6,7 @@ import math
 import random
 
 import pytest
+import torch
 
 from lnlib.lab import deep, evidence, verify
 from lnlib.lab.experiment import load, names
@@ -205,6 +206,30 @@ def test_every_arm_of_the_rescue_is_a_network():
     assert len(outputs) == len(ARMS) - 2  # longer and adam start as layer does
 
 
+def test_the_leaky_arms_keep_gradients_and_slow_the_collapse_down():
+    """What the experiment rests on, in networks wider than its own."""
+    from lnlib.experiments.deep_leaky import ARMS
+
+    x = deep.digits((0,)).x_train[:, :32].double()
+    x = x @ torch.eye(64, 256, dtype=torch.float64)
+    cosines = []
+    for activation in ARMS.values():
+        network = deep.Deep(
+            16,
+            [0],
+            norm="layer",
+            activation=activation,
+            width=256,
+            classes=0,
+            gain=1.0,
+            dtype=torch.float64,
+        )
+        found = deep.start(network, x, (16,))[16]
+        assert abs(found["log_gradient"].item()) < 0.2
+        cosines.append(found["cosine"].item())
+    assert all(b < a - 0.01 for a, b in itertools.pairwise(cosines))
+
+
 # --- what was asked again ------------------------------------------------------------
 
 
@@ -212,12 +237,22 @@ def test_what_is_asked_again_has_seeds_of_its_own():
     first = {name: load(name) for name in ("deep_training", "deep_rates")}
     seen = {s for e in first.values() for s in e.seeds}
     seen |= set(first["deep_training"].tuning.seeds) | set(load("learning_rate").seeds)
-    for name in ("deep_repeat", "deep_causes", "deep_longer", "rates_repeat"):
+    for name in (
+        "deep_repeat",
+        "deep_causes",
+        "deep_longer",
+        "deep_leaky",
+        "rates_repeat",
+    ):
         again = load(name)
         assert not seen & set(again.seeds), name
         if again.tuning:
             assert not (seen | set(again.seeds)) & set(again.tuning.seeds), name
     assert not set(load("deep_longer").seeds) & set(load("deep_repeat").seeds)
+    leaky = {*load("deep_leaky").seeds, *load("deep_leaky").tuning.seeds}
+    for name in ("deep_repeat", "deep_longer", "rates_repeat"):
+        tuning = load(name).tuning
+        assert not leaky & {*load(name).seeds, *(tuning.seeds if tuning else ())}
 
 
 def test_which_networks_are_asked_of_again():

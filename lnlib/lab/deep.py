@@ -31,6 +31,11 @@ ACTIVATIONS = {
     "shifted": lambda x: torch.relu(x) - RELU_MEAN,
     # ReLU less the mean over the features of each example.
     "centred": lambda x: (h := torch.relu(x)) - h.mean(-1, keepdim=True),
+    # ReLU with a slope below zero, and without any bend.
+    "leaky-0.1": functools.partial(F.leaky_relu, negative_slope=0.1),
+    "leaky-0.3": functools.partial(F.leaky_relu, negative_slope=0.3),
+    "leaky-0.5": functools.partial(F.leaky_relu, negative_slope=0.5),
+    "identity": lambda x: x,
 }
 NORMS = ("none", "layer", "rms", "batch", "after", "raised")
 INITS = ("default", "he", "orthogonal")

@@ -1,0 +1,84 @@
+"""Does a plain network of 16 layers learn better if its inputs collapse more slowly?
+
+The arms of deep_rescue and deep_causes that keep directions apart take the activation's
+mean away, and then gradients grow: one effect can hide the other. A ReLU with a slope
+a below zero does not have this trouble. With layer norm before it the squared length of
+a gradient keeps its expectation whatever a is, and the nearer a is to 1, the slower the
+directions collapse. So here is the explanation by directions that collapse before
+training without its rival. All arms are plain networks of 16 layers of width 64 with a
+layer norm before each activation:
+
+- `layer`: the ReLU, a = 0;
+- `leaky-0.1`, `leaky-0.3`, `leaky-0.5`: the slope below zero is a;
+- `identity`: a = 1. The only nonlinear part is then the norm itself, and directions do
+  not collapse at all.
+
+With a the activation also comes closer to a linear one, and that may help by itself on
+digits, of which a linear function gets most right. These arms do not separate the two;
+`identity` says how far one comes with next to no bend.
+
+The budget and the measurements are those of deep_causes: 200 steps of 32 digits, six
+learning rates tuned for each arm with three seeds, twelve seeds that count. All seeds
+are new. Before this a single quick run had been seen, at a = 0.5, with a test error of
+0.07 against 0.31, so the bars were written knowing what is likely.
+
+Bars, fixed before looking at these runs:
+
+- An arm helps, or harms, if its test error is lower, or higher, than that of `layer` by
+  more than 0.05, at a confidence of 95 % over the four comparisons.
+- The explanation passes this test if `leaky-0.5` helps, and if the mean test errors of
+  the four ReLUs are in the order of their mean cosines before training. It fails if
+  `leaky-0.5` surely does not help by that much.
+
+Measured are `test_error`, `val_error`, `train_loss`, `steps`, `diverged`, `cosine` and
+`gradient`, as in deep_training.
+"""
+
+import functools
+
+from lnlib.experiments import deep_repeat, deep_rescue, deep_training
+from lnlib.lab import deep
+from lnlib.lab.experiment import Tuning
+
+ARMS = {
+    "layer": "relu",
+    "leaky-0.1": "leaky-0.1",
+    "leaky-0.3": "leaky-0.3",
+    "leaky-0.5": "leaky-0.5",
+    "identity": "identity",
+}
+
+GRID = {"arm": list(ARMS)}
+SEEDS = range(72, 84)
+TUNING = Tuning(
+    "lr", levels=deep_repeat.TUNING.levels, seeds=(203, 204, 205), by="val_error"
+)
+MEASUREMENTS = deep_training.MEASUREMENTS
+
+
+def run(config, seed, device="cpu"):
+    """Train one network and measure it: a dict of the measurements."""
+    tuning = config["stage"] == "tune"
+    seeds = TUNING.seeds if tuning else SEEDS
+    seeds = tuple(seeds) if seed in seeds else (seed,)
+    rates = TUNING.levels if tuning else (config["lr"],)
+    found = _side_by_side(config["arm"], seeds, rates, device)[seed, config["lr"]]
+    return {
+        name: None if tuning and name == "test_error" else found[name]
+        for name in MEASUREMENTS
+    }
+
+
+@functools.lru_cache(maxsize=4)
+def _side_by_side(arm, seeds, rates, device):
+    pairs = [(seed, rate) for rate in rates for seed in seeds]
+    measured = deep.learn(
+        *(tuple(part) for part in zip(*pairs, strict=True)),
+        steps=deep_training.STEPS,
+        batch_size=deep_training.BATCH_SIZE,
+        device=device,
+        depth=deep_rescue.DEPTH,
+        norm="layer",
+        activation=ARMS[arm],
+    )
+    return dict(zip(pairs, measured, strict=True))
