@@ -8,6 +8,7 @@ second of which returns the exit code. It is imported only when it is used.
 
 import argparse
 import importlib
+import os
 import sys
 
 from lnlib.commands import UsageError
@@ -28,7 +29,8 @@ def main(argv=None):
         argv: the words after `python -m lnlib`; by default those of the shell.
 
     Returns:
-        0 if all is well, 1 if a fault was found, 2 if the words make no sense.
+        0 if all is well, 1 if a fault was found, 2 if the words make no sense, 141 if
+        nobody reads the output any more.
 
     >>> main(["diagnose", "lnlib:no_such_norm"])
     2
@@ -49,10 +51,16 @@ def main(argv=None):
     except SystemExit as stop:  # argparse has said why
         return stop.code or 0
     try:
-        return modules[options.command].run(options)
+        code = modules[options.command].run(options)
+        sys.stdout.flush()
+        return code
     except UsageError as error:
         print(f"python -m lnlib {options.command}: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # Who reads has seen enough, as `head` does. Python must not try once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141  # what a shell says of a program that SIGPIPE ended
 
 
 if __name__ == "__main__":

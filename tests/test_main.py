@@ -205,6 +205,19 @@ def test_an_interrupt_passes(folder, monkeypatch):
         __main__.main(["diagnose", "norms:good"])
 
 
+def test_who_stops_reading_gets_no_traceback():
+    child = subprocess.Popen(
+        [sys.executable, "-m", "lnlib", "claims"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert child.stdout.readline().startswith("L-01")
+    child.stdout.close()  # as `head -1` does; the ledger is longer than a pipe holds
+    assert child.stderr.read() == ""
+    assert child.wait(timeout=60) == 141
+
+
 def test_the_usage_error_is_one_class():
     # Under python -m the module is __main__, and lnlib.__main__ would be another.
     assert __main__.UsageError is commands.UsageError
