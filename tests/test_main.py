@@ -207,12 +207,12 @@ def test_an_interrupt_passes(folder, monkeypatch):
 
 def test_who_stops_reading_gets_no_traceback():
     child = subprocess.Popen(
-        [sys.executable, "-m", "lnlib", "claims"],
+        [sys.executable, "-m", "lnlib", "claims", "--format", "json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert child.stdout.readline().startswith("L-01")
+    assert child.stdout.readline() == "[\n"
     child.stdout.close()  # as `head -1` does; the ledger is longer than a pipe holds
     assert child.stderr.read() == ""
     assert child.wait(timeout=60) == 141
