@@ -205,15 +205,14 @@ def test_an_interrupt_passes(folder, monkeypatch):
         __main__.main(["diagnose", "norms:good"])
 
 
-def test_who_stops_reading_gets_no_traceback():
+def test_who_does_not_read_gets_no_traceback():
     child = subprocess.Popen(
-        [sys.executable, "-m", "lnlib", "claims", "--format", "json"],
+        [sys.executable, "-m", "lnlib", "claims"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert child.stdout.readline() == "[\n"
-    child.stdout.close()  # as `head -1` does; the ledger is longer than a pipe holds
+    child.stdout.close()  # before anything is written, since a pipe holds 64 KiB
     assert child.stderr.read() == ""
     assert child.wait(timeout=60) == 141
 
