@@ -347,7 +347,7 @@ def _claim(number, quotes, meaning, kind, rule=None, **more):
     return Claim(f"L-{number:02}", _quotes(quotes), meaning, kind, rule, **more)
 
 
-WHY = "01_why_normalize"
+WHY_NORMALIZE = "01_why_normalize"
 FORMULA = "02_the_formula"
 SCRATCH = "03_from_scratch"
 BACKWARD = "04_the_backward_pass"
@@ -553,7 +553,7 @@ _CLAIMS = [
         MEASURED,
         rulings_training.neurons_vary_less,
         experiment="neurons",
-        chapter=WHY,
+        chapter=WHY_NORMALIZE,
         note="As it stands and relative to the size of the numbers in its layer, before "
         "and after training. What layer norm makes alike is the examples, over neurons.",
     ),
@@ -801,7 +801,7 @@ _CLAIMS = [
         MEASURED,
         rulings_training.gradients_hold,
         experiment="landscape",
-        chapter=WHY,
+        chapter=WHY_NORMALIZE,
         note="Against no norm, and against good initial weights without one; for steps "
         "of one relative length, and for those of each arm's own rate.",
     ),
@@ -815,7 +815,7 @@ _CLAIMS = [
         MEASURED,
         rulings_training.converges_sooner,
         experiment="convergence",
-        chapter=WHY,
+        chapter=WHY_NORMALIZE,
         note="Against no norm, and against good initial weights without one. Time allows "
         "for a step that takes twice as long.",
     ),
@@ -829,7 +829,7 @@ _CLAIMS = [
         MEASURED,
         rulings_training.helps_by_less_shift,
         experiment="covariate_shift",
-        chapter=WHY,
+        chapter=WHY_NORMALIZE,
         note="That it helps is one thing, and that the distributions change less is so, "
         "too; the rule is on the because.",
         sources=("santurkar2018how", "xu2019understanding"),
@@ -1363,7 +1363,7 @@ _CLAIMS = [
         MEASURED,
         rulings_training.stable_because_apart,
         experiment="landscape",
-        chapter=WHY,
+        chapter=WHY_NORMALIZE,
         note="Against a layer norm whose examples share mean and variance.",
     ),
     _claim(

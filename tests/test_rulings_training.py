@@ -219,6 +219,11 @@ def test_stable_because_apart(none, shared, verdict):
     assert rulings.stable_because_apart(made).verdict == verdict
 
 
+def test_stable_because_apart_holds_over_four_comparisons():
+    made = changes(none=(1,) * 4, shared=(1,) * 4, layer=(0,) * 4)
+    assert rulings.stable_because_apart(made).why.count("(98.75 %,") == 4
+
+
 # --- neurons --------------------------------------------------------------------------
 
 

@@ -207,12 +207,13 @@ def stable_because_apart(table):
     Asked for each meaning of stable: after a step, and from batch to batch. It is so
     if layer norm is more stable than no norm and than the control, in which examples
     depend on each other. It is not so if layer norm is no more stable than no norm, or
-    if the control is as stable.
+    if the control is as stable. 95 % over all four comparisons.
     """
+    metrics = ("log_change", "log_noise")
+    found = landscape_answers(table, metrics, ("none", "shared"))
     answers = {}
-    for metric in ("log_change", "log_noise"):
-        found = landscape_answers(table, (metric,), ("none", "shared"))
-        first, control = found.values()
+    for metric in metrics:
+        first, control = (found[f"{metric}, against {a}"] for a in ("none", "shared"))
         why = f"{first.answer} ({first.why}); {control.answer} ({control.why})"
         given = {first.answer, control.answer}
         if given & {NO, REVERSED}:
