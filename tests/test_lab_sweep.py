@@ -146,6 +146,13 @@ def test_a_stop_is_clean_and_says_how_to_go_on(toy, whole, tmp_path, sent):
     assert there.read_bytes() == whole
 
 
+def test_an_interrupt_that_python_dropped_stops_after_the_run(toy, tmp_path):
+    asked = iter([False, True])
+    with pytest.raises(sweep.Interrupted):
+        sweep.sweep(str(toy), tmp_path, stop=lambda: next(asked))
+    assert len(evidence.load("toy", tmp_path)) == 2
+
+
 # --- a cluster -------------------------------------------------------------------
 
 
@@ -297,7 +304,7 @@ def test_the_time_foretold_is_that_of_the_costs():
     ("words", "said"),
     [
         ([], "Expected a question, or --all"),
-        (["nix"], "Expected a question, one of batch_size"),
+        (["nix"], "Expected a question, one of affine"),
         (["nix.py"], "nix.py is not there"),
         (["TOY", "--jobs", "0"], "Expected --jobs to be at least 1, but got 0"),
         (["TOY", "--only", "norm"], "--only to be like norm=layer, but got 'norm'"),

@@ -76,7 +76,7 @@ def _one(question, options):
         if options.dry_run:
             print(foretell(experiment, options.evidence, seeds, only, options.jobs))
             return 0
-        with _terminated_as_interrupted():
+        with _stopped_by_signals() as stop:
             made = sweep(
                 experiment,
                 options.evidence,
@@ -87,6 +87,7 @@ def _one(question, options):
                 options.cluster,
                 say,
                 progress=not options.quiet,
+                stop=stop,
             )
     except Interrupted:
         say(
@@ -110,16 +111,27 @@ def _one(question, options):
 
 
 @contextlib.contextmanager
-def _terminated_as_interrupted():
-    """What a batch system sends at the end of the time is answered as Ctrl-C is."""
-    before = None
+def _stopped_by_signals():
+    """Whether Ctrl-C came, or what a batch system sends at the end of the time.
+
+    Both interrupt at once. An interrupt is lost, though, where Python drops exceptions,
+    as it does in a finalizer; so it is also remembered, and asked for.
+    """
+    asked = threading.Event()
+
+    def interrupt(number, frame):
+        asked.set()
+        raise KeyboardInterrupt
+
+    before = {}
     if threading.current_thread() is threading.main_thread():
-        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for name in (signal.SIGINT, signal.SIGTERM):
+            before[name] = signal.signal(name, interrupt)
     try:
-        yield
+        yield asked.is_set
     finally:
-        if before is not None:
-            signal.signal(signal.SIGTERM, before)
+        for name, handler in before.items():
+            signal.signal(name, handler)
 
 
 def _stop(text):

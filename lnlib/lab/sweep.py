@@ -124,6 +124,7 @@ def sweep(
     cluster=None,
     say=lambda text: None,
     progress=False,
+    stop=lambda: False,
 ):
     """Make every run that the table of an experiment lacks, and add it to the table.
 
@@ -138,6 +139,7 @@ def sweep(
             or "local" for a Dask cluster of `jobs` processes on this machine.
         say: called with each sentence for the user.
         progress: whether to show a bar on stderr.
+        stop: asked after each run whether to stop.
 
     Returns:
         How many runs were made, an int.
@@ -145,7 +147,7 @@ def sweep(
     Raises:
         ExperimentError, EvidenceError: as `load` and `Writer`.
         Failed: a run raised an exception, or its worker died.
-        Interrupted: Ctrl-C.
+        Interrupted: Ctrl-C, or `stop` said so.
     """
     _check_packages()
     experiment = load(spec)
@@ -176,7 +178,7 @@ def sweep(
                     runs = [
                         r for r in runs if not table.has({**r.config, "seed": r.seed})
                     ]
-                    _stage(experiment, stage, runs, hand_out, session, progress)
+                    _stage(experiment, stage, runs, hand_out, session, progress, stop)
         finally:
             table.sort(experiment.place)
             session.write()
@@ -218,7 +220,7 @@ def check_request(experiment, seeds, only):
                 )
 
 
-def _stage(experiment, stage, runs, hand_out, session, progress):
+def _stage(experiment, stage, runs, hand_out, session, progress, stop):
     if not runs:
         return
     # The long ones first, so that no worker is left with one at the end.
@@ -232,6 +234,8 @@ def _stage(experiment, stage, runs, hand_out, session, progress):
             session.add(run, done)
             bar.set_postfix_str(f"{session.rows} runs", refresh=False)
             bar.update(experiment.cost(run.config))
+            if stop():
+                raise Interrupted
     except KeyboardInterrupt:
         raise Interrupted from None
     finally:
