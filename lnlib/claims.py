@@ -926,7 +926,7 @@ _CLAIMS = [
         chapter="09_batch_or_layer",
         note="The rate is tuned for each size, and the bar looks to one side: no smaller "
         "batch gives a higher error by a point. At 2, 16 and 32 it is lower than at 128, "
-        "by less than one.",
+        "by less than one in the mean.",
     ),
     _claim(
         49,
