@@ -124,7 +124,7 @@ def worse_when_smaller(table, norm, bar=ERROR_BAR):
     sizes = [size for size in arm.levels("batch_size") if size != largest]
     level = 1 - 0.05 / len(sizes)
     return {
-        size: rules.better(
+        size: rules.improves(
             arm, "test_error", largest, size, "batch_size", bar, level=level
         )
         for size in sizes
@@ -137,7 +137,11 @@ def batch_norm_is_sensitive(table):
 
 
 def layer_norm_is_not_sensitive(table):
-    """L-48: the layer does not see the batch, and the result is the same."""
+    """L-48: the layer does not see the batch, and no smaller one gives a worse result.
+
+    Conditional if some size surely does by more than the bar, and open while it is not
+    sure of each that it does not.
+    """
     layer = derived.rows_are_independent()
     if layer.verdict != HOLDS:
         return layer
@@ -440,8 +444,9 @@ _CLAIMS = [
         batch_norm_is_sensitive,
         experiment="batch_size",
         chapter="09_batch_or_layer",
-        note="In a multilayer perceptron. A convolution has more values a channel: the "
-        "experiment 'convolution' has batches of 2 and of 32.",
+        note="In a multilayer perceptron, at two examples a batch. A convolution has "
+        "more values a channel: in 'convolution' batches of 2 do better than of 32, "
+        "which take fewer steps.",
         sources=("wu2018group",),
     ),
     _claim(
@@ -486,6 +491,9 @@ _CLAIMS = [
         MEASURED,
         batches.helps_by_dependence,
         experiment="convolution",
+        chapter="09_batch_or_layer",
+        note="Instance norm, which is batch norm without the dependence, takes away "
+        "nearly as much of the error, or more; to one point it is not settled.",
     ),
     _claim(
         12,
@@ -506,7 +514,10 @@ _CLAIMS = [
         batches.batch_norm_is_worse_online,
         experiment="stream",
         chapter="09_batch_or_layer",
-        note="The experiment 'stream' measures the half about single examples.",
+        note="The experiment 'stream' measures the half about single examples: batch "
+        "norm that waits for 16 of them is better. The half about recurrent networks is "
+        "one published comparison, without repeats.",
+        sources=("ba2016layer", "cooijmans2017recurrent"),
     ),
     # ------------------------------------------------ what layer norm is
     _claim(
@@ -911,8 +922,11 @@ _CLAIMS = [
         "With layer norm the batch size makes no difference, to the layer or the result.",
         MEASURED,
         layer_norm_is_not_sensitive,
-        experiment="batch_size",
+        experiment="batch_repeat",
         chapter="09_batch_or_layer",
+        note="The rate is tuned for each size, and the bar looks to one side: no smaller "
+        "batch gives a higher error by a point. At 2, 16 and 32 it is lower than at 128, "
+        "by less than one in the mean.",
     ),
     _claim(
         49,
@@ -921,7 +935,7 @@ _CLAIMS = [
         "It has an advantage where the batch size changes from step to step.",
         MEASURED,
         batches.better_when_batches_vary,
-        experiment="stream",
+        experiment="varying_repeat",
         chapter="09_batch_or_layer",
     ),
     _claim(
@@ -996,6 +1010,10 @@ _CLAIMS = [
         MEASURED,
         batches.improves_convolutions,
         experiment="convolution",
+        chapter="09_batch_or_layer",
+        note="Against no norm, three convolutions, and about three passes through the "
+        "data, in which a network without a norm learns little. Batch norm and instance "
+        "norm are far better there.",
         sources=("ba2016layer", "wu2018group", "liu2022convnet"),
     ),
     _claim(

@@ -235,6 +235,8 @@ def test_rule_of_l_07(errors, noise, verdict, seed):
         (FLAT, 0.001, rules.HOLDS),
         ((0.02, 0.03, 0.05), 0.001, rules.HOLDS),
         ((0.30, 0.05, 0.05), 0.001, rules.CONDITIONAL),
+        ((0.30, 0.02, 0.05), 0.001, rules.CONDITIONAL),  # worse here and better there
+        ((0.035, 0.05, 0.05), 0.006, rules.HOLDS),  # better or the same: not worse
         ((0.06, 0.05, 0.05), 0.1, rules.OPEN),
     ],
 )

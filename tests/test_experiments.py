@@ -258,6 +258,18 @@ def test_what_is_asked_again_has_seeds_of_its_own():
         assert not leaky & {*load(name).seeds, *(tuning.seeds if tuning else ())}
 
 
+@pytest.mark.parametrize(
+    ("first", "name"), [("batch_size", "batch_repeat"), ("stream", "varying_repeat")]
+)
+def test_batches_are_asked_again_with_seeds_of_their_own(first, name):
+    first, again = load(first), load(name)
+    seen = {*first.seeds, *first.tuning.seeds}
+    assert not seen & {*again.seeds, *again.tuning.seeds}
+    assert not set(again.seeds) & set(again.tuning.seeds)
+    assert set(again.tuning.levels) <= set(first.tuning.levels)
+    assert set(again.measurements) <= set(first.measurements)
+
+
 def test_which_networks_are_asked_of_again():
     configs = [tuple(c.values()) for c in load("deep_repeat").configurations()]
     assert {c[0::2] for c in configs if c[1] == "layer"} == {
