@@ -97,7 +97,9 @@ THIN_OUT = """() => {
   for (const figure of document.querySelectorAll("svg.figure"))
     if (!first("figure", 1)) figure.replaceChildren();
   rest("button.copybtn", 3).forEach((button) => button.remove());
-  rest("a.headerlink, a.nav-link", 20).forEach((link) => link.remove());
+  rest("a.headerlink", 20).forEach((link) => link.remove());
+  // With the entry around it: a script that follows the scrolling looks for that.
+  rest("a.nav-link", 20).forEach((link) => (link.closest("li") ?? link).remove());
   // Not in headings of tables, which would be empty.
   rest(".bd-article :is(td, p:not(th p))", 20).forEach((t) => t.replaceChildren());
 }"""
