@@ -364,16 +364,13 @@ _CLAIMS = [
         1,
         """
         A | History and Evolution | a relatively new technique
-        A | Question 1 | an old technique that has been used for decades
+        A | Question 1 | an old technique that has been used for decades in neural networks
         """,
-        "Layer norm is new; normalizing activations has not been done for decades.",
+        "Layer norm is new; given as a wrong answer: it has been used for decades.",
         LITERATURE,
-        sourced(
-            CONDITIONAL,
-            "this layer is of 2016 [ba2016layer]",
-            "it is a special case of divisive normalization, which vision science had "
-            "in 1992 [ren2017normalizing]",
-        ),
+        sourced(HOLDS, "this layer is of 2016 [ba2016layer]"),
+        note="It is a special case of divisive normalization, which vision science had in "
+        "1992 [ren2017normalizing].",
         sources=("ba2016layer", "ren2017normalizing"),
     ),
     _claim(
@@ -499,7 +496,8 @@ _CLAIMS = [
         12,
         "B | Comparative Analysis | introduce stochasticity into the learning process "
         "due to its reliance on mini-batch statistics",
-        "With batch norm an example's output depends on chance companions.",
+        "With batch norm an example's output depends on chance companions, at some batch "
+        "size.",
         MEASURED,
         batch_norm_is_random,
         experiment="batch_size",
@@ -547,14 +545,15 @@ _CLAIMS = [
     _claim(
         16,
         """
-        A | How Does Layer Normalization Work? | the mean and standard deviation of the activations of each neuron
-        B | What is Layer Normalization? | computing the mean and variance for each feature
+        A | How Does Layer Normalization Work? | the mean and standard deviation of the activations of each neuron in a given layer
+        B | What is Layer Normalization? | computing the mean and variance for each feature across the input layer
         """,
         "Each neuron, or feature, has a mean and a deviation of its own.",
         DERIVED,
         derived.not_over_neurons,
         chapter=FORMULA,
-        note="That is batch norm.",
+        note="Read by itself that is batch norm. Read with the formula that follows, the "
+        "second article means the right thing.",
     ),
     _claim(
         17,
@@ -772,8 +771,10 @@ _CLAIMS = [
         layer_norm_keeps_gradients,
         experiment="deep_start",
         chapter=DEPTH,
-        note="Before training, and for layer norm before the activation. A gradient that "
-        "arrives is not enough for a network to learn.",
+        note="Before training, and for layer norm before the activation. The gains of an "
+        "activation give one number, since layer norm does not see the scale of the "
+        "weights: it is three of four activations. With tanh the gradient grows. A "
+        "gradient that arrives is not enough for a network to learn.",
     ),
     _claim(
         37,
@@ -951,6 +952,8 @@ _CLAIMS = [
             "in a ResNet, layer norm in the place of batch norm does worse "
             "[liu2022convnet]",
         ),
+        note="The sentence goes on: “making it a preferable option for certain use "
+        "cases”.",
         sources=("ba2016layer", "liu2022convnet"),
     ),
     _claim(
@@ -1002,10 +1005,8 @@ _CLAIMS = [
     # ------------------------------------------------ where it is used
     _claim(
         55,
-        """
-        B | Applications of Layer Normalization | plays a critical role in convolutional neural networks (CNNs), particularly in architectures that are very deep
-        A | Applications of Layer Normalization | after each fully connected or convolutional layer
-        """,
+        "B | Applications of Layer Normalization | plays a critical role in convolutional "
+        "neural networks (CNNs), particularly in architectures that are very deep",
         "After each convolution it makes a convolutional network better.",
         MEASURED,
         batches.improves_convolutions,
@@ -1367,7 +1368,7 @@ _CLAIMS = [
     _claim(
         87,
         "B | Comparative Analysis | variability in performance when batch sizes are small",
-        "With batch norm results vary more from seed to seed at small batches.",
+        "With batch norm results vary more from seed to seed at some small batch size.",
         MEASURED,
         batches.batch_norm_varies_more,
         experiment="batch_size",
@@ -1470,16 +1471,19 @@ def part(name):
 
 @dataclasses.dataclass(frozen=True)
 class Contradiction:
-    """Two places of the articles that cannot both be right.
+    """Two places of the articles that do not go together.
 
     Attributes:
         about: what they disagree about.
         first, second: each the id of a claim and which of its quotes is meant.
+        exclude: whether at most one can be right; if not, they can be reconciled by a
+            condition that neither place names.
     """
 
     about: str
     first: tuple
     second: tuple
+    exclude: bool = False
 
     def sides(self):
         """Of each side the `Claim` and the `Quote`."""
@@ -1488,14 +1492,12 @@ class Contradiction:
 
 
 CONTRADICTIONS = (
-    Contradiction("what shares a mean and a deviation", ("L-16", 0), ("L-25", 0)),
-    Contradiction("the same, in the other article", ("L-16", 1), ("L-15", 1)),
-    Contradiction("where in a layer the norm stands", ("L-18", 1), ("L-18", 2)),
+    Contradiction("what shares a mean and a deviation", ("L-16", 0), ("L-25", 0), True),
+    Contradiction("the same, in article B", ("L-16", 1), ("L-15", 1), True),
+    Contradiction("what it does in recurrent networks", ("L-67", 0), ("L-69", 0), True),
     Contradiction("how long training takes", ("L-40", 1), ("L-71", 1)),
-    Contradiction("what it does in recurrent networks", ("L-67", 0), ("L-69", 0)),
     Contradiction("what it does for language", ("L-58", 1), ("L-70", 0)),
-    Contradiction("the order of a sequence", ("L-59", 1), ("L-69", 0)),
     Contradiction("outliers", ("L-46", 0), ("L-46", 1)),
-    Contradiction("which norm convolutional networks want", ("L-11", 0), ("L-55", 0)),
+    Contradiction("where in a layer the norm stands", ("L-18", 1), ("L-18", 2)),
     Contradiction("whether the architecture matters", ("L-50", 0), ("L-82", 0)),
 )

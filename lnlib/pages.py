@@ -132,6 +132,9 @@ def _entry(claim, verdict):
         parts += _folded(verdict.answers)
     else:
         parts.append(f"*Why:* {_cited(verdict.why)}.")
+    bars = {answer.margin for answer in verdict.answers.values() if answer.margin}
+    if bars:
+        parts.append(f"*Bar:* {', '.join(f'{bar:.3g}' for bar in sorted(bars))}.")
     if claim.note:
         parts.append(f"*Note:* {_cited(claim.note)}")
     return "\n\n".join(parts)
