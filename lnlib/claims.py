@@ -489,8 +489,9 @@ _CLAIMS = [
         batches.helps_by_dependence,
         experiment="convolution",
         chapter="09_batch_or_layer",
-        note="Instance norm, which is batch norm without the dependence, takes away "
-        "nearly as much of the error, or more; to one point it is not settled.",
+        note="Batch norm helps much. Instance norm, which is batch norm without the "
+        "dependence, helps as much, to a point, in batches of 32, where it was asked with "
+        "sixty seeds.",
     ),
     _claim(
         12,

@@ -363,7 +363,14 @@ def convolution_table(errors, noise, seed):
 @seeds
 def test_rule_of_l_11(errors, noise, verdict, seed):
     table = convolution_table(errors, noise, seed)
-    assert batches.helps_by_dependence(table).verdict == verdict
+    assert batches.helps_by_dependence(table, table).verdict == verdict
+
+
+def test_l_11_takes_the_sixty_seeds_for_the_comparison_they_made_again():
+    unclear = convolution_table((0.90, 0.20, 0.21, 0.21, 0.21), 0.05, 0)
+    same = convolution_table((0.90, 0.20, 0.20, 0.50, 0.50), 0.002, 0)
+    assert batches.helps_by_dependence(unclear, unclear).verdict == rules.OPEN
+    assert batches.helps_by_dependence(unclear, same).verdict == rules.DOES_NOT_HOLD
 
 
 @seeds
@@ -374,7 +381,7 @@ def test_l_11_stays_open_while_nobody_knows_whether_batch_norm_helps(seed):
         row for row in clean.rows if row["norm"] != "none"
     )
     table = Evidence.of(rows, clean.factors)
-    assert batches.helps_by_dependence(table).verdict == rules.OPEN
+    assert batches.helps_by_dependence(table, table).verdict == rules.OPEN
 
 
 @pytest.mark.parametrize(
