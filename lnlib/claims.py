@@ -99,224 +99,6 @@ class Claim:
         return self.rule(table)
 
 
-# ---------------------------------------------------------------- rules of tables
-
-# A difference of test errors matters from here on, as the experiments
-# batch_size and weight_norm say it was fixed before looking; and so does a dependence
-# on companions.
-ERROR_BAR = 0.01
-COMPANIONS_BAR = 0.01
-
-
-def worse_when_smaller(table, norm, bar=ERROR_BAR):
-    """At which batch sizes the test error is higher than at the largest.
-
-    Args:
-        table: `Evidence` with the factors norm and batch_size.
-        norm: the arm that is looked at.
-        bar: how much higher matters.
-
-    Returns:
-        A dict from batch size to `Answer`, with a confidence of 95 % over all.
-    """
-    arm = table.where(stage="test", norm=norm)
-    largest = max(arm.levels("batch_size"))
-    sizes = [size for size in arm.levels("batch_size") if size != largest]
-    level = 1 - 0.05 / len(sizes)
-    return {
-        size: rules.improves(
-            arm, "test_error", largest, size, "batch_size", bar, level=level
-        )
-        for size in sizes
-    }
-
-
-def batch_norm_is_sensitive(table):
-    """L-07: with batch norm a smaller batch gives a higher error, somewhere."""
-    return rules.somewhere(worse_when_smaller(table, "batch"))
-
-
-def layer_norm_is_not_sensitive(table):
-    """L-48: the layer does not see the batch, and no smaller one gives a worse result.
-
-    Conditional if some size surely does by more than the bar, and open while it is not
-    sure of each that it does not.
-    """
-    layer = derived.rows_are_independent()
-    if layer.verdict != HOLDS:
-        return layer
-    answers = worse_when_smaller(table, "layer")
-    given = {answer.answer for answer in answers.values()}
-    why = f"the layer: {layer.why}; test errors, smaller against largest batch: " + (
-        rules.everywhere(answers).why
-    )
-    if rules.YES in given:
-        return Verdict(CONDITIONAL, why)
-    return Verdict(OPEN if rules.UNCLEAR in given else HOLDS, why)
-
-
-def batch_norm_is_random(table):
-    """L-12: with batch norm an output depends on chance companions, somewhere."""
-    return rules.somewhere(
-        rules.across(
-            table.where(stage="test", norm=["batch", "layer"]),
-            "batch_size",
-            lambda part, level: rules.better(
-                part, "companions", "layer", "batch", margin=COMPANIONS_BAR, level=level
-            ),
-            [
-                size
-                for size in table.levels("batch_size")
-                if size in table.where(norm="batch").levels("batch_size")
-            ],
-        )
-    )
-
-
-def weight_norm_adds(table):
-    """L-66: layer norm with weight norm has a lower test error than without."""
-    return rules.everywhere(
-        rules.across(
-            table.where(stage="test"),
-            "optimizer",
-            lambda part, level: rules.better(
-                part, "test_error", "both", "layer", margin=ERROR_BAR, level=level
-            ),
-        )
-    )
-
-
-# Bars of lnlib/experiments/deep_*.py, fixed before looking.
-VANISHED = -1.0  # log10: at the first of 64 layers a tenth of the last's
-SMALL_GRADIENT = 1e-3  # of the first layer's weights against the last's
-LEARNED = 0.2  # test error
-DEEP_BAR = 0.05  # a difference of test errors that matters
-WIDTH_BAR = 0.25  # decades of learning rates
-
-
-def gradients_that_last(table, norm="layer", depth=64):
-    """Whether a gradient goes through many plain layers, for each activation and gain.
-
-    Args:
-        table: `Evidence` of deep_start.
-        norm: the arm that is looked at.
-        depth: how many layers.
-
-    Returns:
-        A dict from "relu at gain 1.0" and so on to `Answer`; YES where the gradient at
-        the first layer is more than a tenth of that at the last. 95 % over all.
-    """
-    arm = table.where(path="plain", norm=norm, depth=depth)
-    cells = [(a, g) for a in arm.levels("activation") for g in arm.levels("gain")]
-    level = 1 - 0.05 / len(cells)
-    return {
-        f"{a} at gain {g}": rules.above(
-            arm.where(activation=a, gain=g), "log_gradient", VANISHED, level
-        )
-        for a, g in cells
-    }
-
-
-def placement_makes_no_difference(table, depth=64):
-    """L-18: layer norm before and after the activation do the same to a gradient.
-
-    The same is: within a factor of ten over 64 layers, for each activation at gain 1.
-    """
-    arms = table.where(path="plain", norm=["layer", "after"], depth=depth, gain=1.0)
-    return rules.everywhere(
-        rules.across(
-            arms,
-            "activation",
-            lambda part, level: rules.equivalent(
-                part, "log_gradient", "layer", "after", -VANISHED, alpha=1 - level
-            ),
-        )
-    )
-
-
-def layer_norm_keeps_gradients(table):
-    """L-36: with layer norm the gradient does not vanish, whatever f and the weights."""
-    return rules.everywhere(gradients_that_last(table))
-
-
-def small_gradients_stop_learning(table):
-    """L-37: where the first layer's gradient is small at the start, nothing is learned.
-
-    The arms that are looked at are those whose gradient is surely below the bar.
-    """
-    table = table.where(stage="test")
-    answers = {}
-    for optimizer in table.levels("optimizer"):
-        for norm in table.levels("norm"):
-            for depth in table.levels("depth"):
-                at = {"optimizer": optimizer, "norm": norm, "depth": depth}
-                rows = table.where(path="plain", **at)
-                if not len(rows):
-                    continue
-                if rules.above(rows, "gradient", SMALL_GRADIENT).answer == rules.NO:
-                    answers[f"{norm}, {depth} layers, {optimizer}"] = rules.above(
-                        rows, "test_error", LEARNED
-                    )
-    return rules.everywhere(answers)
-
-
-def depth_needs_layer_norm(table, than="he", least=16):
-    """Whether layer norm makes deep networks better than another arm does.
-
-    Args:
-        table: `Evidence` of deep_training.
-        than: the other arm; "he" is the right initial weights and no norm.
-        least: the depth from which on a network counts as deep.
-
-    Returns:
-        A dict from "plain, 16 layers" and so on to `Answer`, 95 % over all.
-    """
-    table = table.where(stage="test", optimizer="sgd", norm=["layer", than])
-    cells = {}
-    for path in table.levels("path"):
-        for depth in table.levels("depth"):
-            rows = table.where(path=path, depth=depth)
-            if depth >= least and len(rows):
-                cells[f"{path}, {depth} layers"] = rows
-    return {
-        name: rules.better(
-            rows,
-            "test_error",
-            "layer",
-            than,
-            margin=DEEP_BAR,
-            level=1 - 0.05 / len(cells),
-        )
-        for name, rows in cells.items()
-    }
-
-
-def layer_norm_widens_the_rates(table):
-    """L-38: more learning rates work with layer norm than without a norm.
-
-    Args:
-        table: `Evidence` of deep_rates, or of rates_repeat, of which batches of 32
-            examples are looked at, as there.
-    """
-    if "batch_size" in table.factors:
-        table = table.where(batch_size=32)
-    cells = [(p, n) for p in table.levels("path") for n in ("none", "he")]
-    return rules.everywhere(
-        {
-            f"{path}, against {than}": rules.better(
-                table.where(path=path),
-                "width",
-                "layer",
-                than,
-                margin=WIDTH_BAR,
-                lower=False,
-                level=1 - 0.05 / len(cells),
-            )
-            for path, than in cells
-        }
-    )
-
-
 # ---------------------------------------------------------------- rules of literature
 
 
@@ -438,7 +220,7 @@ _CLAIMS = [
         """,
         "With batch norm, some smaller batch gives a higher test error than a large one.",
         MEASURED,
-        batch_norm_is_sensitive,
+        batches.batch_norm_is_sensitive,
         experiment="batch_size",
         chapter="09_batch_or_layer",
         note="In a multilayer perceptron, at two examples a batch. A convolution has "
@@ -500,7 +282,7 @@ _CLAIMS = [
         "With batch norm an example's output depends on chance companions, at some batch "
         "size.",
         MEASURED,
-        batch_norm_is_random,
+        batches.batch_norm_is_random,
         experiment="batch_size",
         chapter="09_batch_or_layer",
     ),
@@ -577,7 +359,7 @@ _CLAIMS = [
         """,
         "It makes no difference whether outputs, inputs or summed inputs are normalized.",
         MEASURED,
-        placement_makes_no_difference,
+        rulings_deep.placement_makes_no_difference,
         experiment="deep_start",
         chapter=DEPTH,
         note="Before and after the activation, and what a gradient becomes over 64 plain "
@@ -769,7 +551,7 @@ _CLAIMS = [
         """,
         "With layer norm the gradient does not shrink from layer to layer.",
         MEASURED,
-        layer_norm_keeps_gradients,
+        rulings_deep.layer_norm_keeps_gradients,
         experiment="deep_start",
         chapter=DEPTH,
         note="Before training, and for layer norm before the activation. The gains of an "
@@ -785,7 +567,7 @@ _CLAIMS = [
         """,
         "Where gradients are small, a network does not learn.",
         MEASURED,
-        small_gradients_stop_learning,
+        rulings_deep.small_gradients_stop_learning,
         experiment="deep_training",
         chapter=DEPTH,
         note="In plain networks of 16 and 32 ReLUs without a norm. There all inputs have "
@@ -800,7 +582,7 @@ _CLAIMS = [
         """,
         "With layer norm more learning rates work.",
         MEASURED,
-        layer_norm_widens_the_rates,
+        rulings_deep.layer_norm_widens_the_rates,
         experiment="rates_repeat",
         chapter=DEPTH,
         note="In networks of 8 layers on the digits. Five seeds, in deep_rates, had left "
@@ -923,7 +705,7 @@ _CLAIMS = [
         """,
         "With layer norm the batch size makes no difference, to the layer or the result.",
         MEASURED,
-        layer_norm_is_not_sensitive,
+        batches.layer_norm_is_not_sensitive,
         experiment="batch_repeat",
         chapter="09_batch_or_layer",
         note="The rate is tuned for each size, and the bar looks to one side: no smaller "
@@ -1135,7 +917,7 @@ _CLAIMS = [
         """,
         "Layer norm with weight norm does better than layer norm.",
         MEASURED,
-        weight_norm_adds,
+        rulings_deep.weight_norm_adds,
         experiment="weight_norm",
         chapter=FAMILY,
         note="On the digits. Behind the weights layer norm does not see their common "

@@ -27,7 +27,7 @@ from plain_markdown import Book, Plain, UnknownSyntax, figure_of
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "book" / "_ext"))
 
-import repository  # noqa: E402
+import repository  # noqa: E402, an extension of the site: found by the line above
 
 OUT = ROOT / "_build" / "colab"
 HIDDEN = {"hide-input", "hide-cell", "remove-input", "remove-cell"}

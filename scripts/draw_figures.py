@@ -17,7 +17,7 @@ BOOK = Path(__file__).resolve().parent.parent / "book"
 STATIC = BOOK / "_static"
 sys.path.insert(0, str(BOOK / "_ext"))
 
-import timeline  # noqa: E402
+import timeline  # noqa: E402, an extension of the site: found by the line above
 
 
 def rows_and_columns():

@@ -116,7 +116,7 @@ def test_cheap_rows_are_the_same_when_computed_again(name):
     exact = verify.same_machine(table.provenance)
     seed = random.SystemRandom().randrange(10**6)
     # One row of networks that are trained side by side is that of all of them.
-    count = 1 if hasattr(experiment.module, "_side_by_side") else 3
+    count = 1 if hasattr(experiment.module, "deep") else 3
     for row in verify.sample(experiment, table, count, seed, cheapest=True):
         assert verify.differences(experiment, row, exact) == []
 
@@ -165,7 +165,8 @@ def test_networks_side_by_side_are_computed_again_bit_for_bit(name):
     experiment = load(name)
     run = cheapest(experiment, "test")
     first = measure(name, run)["row"]
-    experiment.module._side_by_side.cache_clear()
+    deep._together.cache_clear()
+    load("deep_start").module._side_by_side.cache_clear()
     assert repr(measure(name, run)["row"]) == repr(first)
 
 
@@ -298,7 +299,7 @@ def test_which_networks_are_asked_of_again():
 
 
 def test_the_test_error_is_that_of_the_rate_validation_chose(monkeypatch):
-    from lnlib.experiments import learning_rate, rates_repeat
+    from lnlib.experiments import deep_rates, learning_rate, rates_repeat
 
     found = [
         {"val_error": v, "test_error": t, "diverged": 0.0}
@@ -308,7 +309,7 @@ def test_the_test_error_is_that_of_the_rate_validation_chose(monkeypatch):
         (learning_rate, {"network": "deep", "norm": "he", "batch_size": 4}),
         (rates_repeat, {"path": "plain", "norm": "he", "batch_size": 4}),
     ):
-        monkeypatch.setattr(module, "RATES", (0.001, 0.00316, 0.01, 0.0316))
+        monkeypatch.setattr(deep_rates, "RATES", (0.001, 0.00316, 0.01, 0.0316))
         monkeypatch.setattr(deep, "learn", lambda *a, **k: found)
         row = module.run(config, module.SEEDS[0])
         assert row["test_error"] == 0.12 and row["width"] == 1.0

@@ -261,3 +261,22 @@ def test_what_follows_the_standardizing(affine):
 def test_an_unknown_affine_is_refused():
     with pytest.raises(ValueError, match="Expected one of both, gain, bias, neither"):
         deep.Deep(1, [0], "layer", affine="gamma")
+
+
+# --- runs of an experiment ------------------------------------------------------------
+
+
+def test_a_run_is_the_same_alone_and_beside_others():
+    options = {"steps": 3, "batch_size": 8, "depth": 2, **deep.start_as("layer")}
+    config = {"stage": "test", "lr": 0.01}
+    beside = deep.learn_together(config, 4, (3, 4), (0.01, 0.1), **options)
+    alone = deep.learn_together(config, 4, (5, 6), **options)  # 4 is not among them
+    other = deep.learn_together(config, 3, (3, 4), (0.01, 0.1), **options)
+    assert beside == alone != other
+    tuned = deep.learn_together({**config, "stage": "tune"}, 4, (3, 4), **options)
+    assert tuned == {**alone, "test_error": None} and alone["test_error"] is not None
+
+
+def test_arms_start_as_they_are_named():
+    assert deep.start_as("he") == {"norm": "none", "init": "he"}
+    assert deep.start_as("none") == {"norm": "none", "init": "default"}

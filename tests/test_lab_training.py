@@ -144,3 +144,11 @@ def test_what_is_no_optimizer_and_what_cannot_be_called_is_refused():
         training.train(model, x, y, 1, 16, optimizer="adam")
     with pytest.raises(TypeError, match=r"Expected after_step .* but got list"):
         training.train(model, x, y, 1, 16, after_step=[])
+
+
+def test_error_and_loss_are_those_of_evaluation_mode():
+    model = torch.nn.Sequential(torch.nn.Dropout(0.99), torch.nn.Identity()).train()
+    x, y = torch.eye(4, dtype=torch.float64), torch.tensor([0, 1, 2, 0])
+    assert training.error(model, x, y) == 0.25
+    expected = torch.nn.functional.cross_entropy(x, y).item()
+    assert training.loss(model, x, y) == expected

@@ -14,7 +14,7 @@ from lnlib.experiments import (
     stream,
     varying_repeat,
 )
-from lnlib.lab import data, rules
+from lnlib.lab import data, derivations, rules
 from lnlib.lab import rulings_batches as batches
 from lnlib.lab.evidence import Evidence
 
@@ -579,3 +579,101 @@ def test_norms_of_convolutions_see_what_they_say():
     # Batch norm of one image is instance norm.
     one = [convolution.network(n, 0).train()(x[:1]) for n in ("batch", "instance")]
     torch.testing.assert_close(*one)
+
+
+# --- rules of batch_size, on made-up tables --------------------------------------
+
+SIZES = (2, 8, 128)
+
+
+def table(errors, noise=0.001, companions=(0.3, 0.1, 0.01), seed=0):
+    """Test errors of layer norm and batch norm at three batch sizes."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for norm, by_size in errors.items():
+        for size, error, noise_share in zip(SIZES, by_size, companions, strict=True):
+            for s in range(10):
+                rows.append(
+                    {
+                        "stage": "test",
+                        "norm": norm,
+                        "batch_size": size,
+                        "lr": 0.1,
+                        "seed": s,
+                        "test_error": error + rng.normal(0, noise),
+                        "companions": (norm == "batch")
+                        * noise_share
+                        * (1 + rng.normal(0, 0.1)),
+                    }
+                )
+    return Evidence.of(rows, ["stage", "norm", "batch_size", "lr"])
+
+
+FLAT = (0.05, 0.05, 0.05)
+
+
+@pytest.mark.parametrize(
+    ("errors", "noise", "verdict"),
+    [
+        ((0.30, 0.05, 0.05), 0.001, rules.HOLDS),  # the effect is there
+        (FLAT, 0.001, rules.DOES_NOT_HOLD),  # it is not
+        ((0.02, 0.03, 0.05), 0.001, rules.DOES_NOT_HOLD),  # it is reversed
+        ((0.053, 0.05, 0.05), 0.001, rules.DOES_NOT_HOLD),  # too small to matter
+        ((0.06, 0.05, 0.05), 0.1, rules.OPEN),  # drowned in noise
+    ],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_rule_of_l_07(errors, noise, verdict, seed):
+    made_up = table({"layer": FLAT, "batch": errors}, noise, seed=seed)
+    assert batches.batch_norm_is_sensitive(made_up).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("errors", "noise", "verdict"),
+    [
+        (FLAT, 0.001, rules.HOLDS),
+        ((0.02, 0.03, 0.05), 0.001, rules.HOLDS),
+        ((0.30, 0.05, 0.05), 0.001, rules.CONDITIONAL),
+        ((0.30, 0.02, 0.05), 0.001, rules.CONDITIONAL),  # worse here and better there
+        ((0.035, 0.05, 0.05), 0.006, rules.HOLDS),  # better or the same: not worse
+        ((0.06, 0.05, 0.05), 0.1, rules.OPEN),
+    ],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_rule_of_l_48(errors, noise, verdict, seed):
+    made_up = table({"layer": errors, "batch": FLAT}, noise, seed=seed)
+    assert batches.layer_norm_is_not_sensitive(made_up).verdict == verdict
+
+
+def test_rule_of_l_48_needs_the_layer_too(monkeypatch):
+    broken = rules.Verdict(rules.OPEN, "not so")
+    monkeypatch.setattr(derivations, "rows_are_independent", lambda: broken)
+    made_up = table({"layer": FLAT, "batch": FLAT})
+    assert batches.layer_norm_is_not_sensitive(made_up) == broken
+
+
+@pytest.mark.parametrize(
+    ("companions", "verdict"),
+    [
+        ((0.3, 0.1, 0.05), rules.HOLDS),
+        ((0.3, 0.0, 0.0), rules.HOLDS),
+        ((0.0, 0.0, 0.0), rules.DOES_NOT_HOLD),
+        ((0.001, 0.001, 0.001), rules.DOES_NOT_HOLD),
+        ((-0.3, -0.1, -0.05), rules.DOES_NOT_HOLD),
+    ],
+)
+def test_rule_of_l_12(companions, verdict):
+    made_up = table({"layer": FLAT, "batch": FLAT}, companions=companions)
+    assert batches.batch_norm_is_random(made_up).verdict == verdict
+
+
+def test_rule_of_l_12_in_noise():
+    said = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        rows = [dict(r) for r in table({"layer": FLAT, "batch": FLAT}).rows]
+        for row in rows:
+            row["companions"] = rng.normal(0.05 * (row["norm"] == "batch"), 1.0)
+        made_up = Evidence.of(rows, ["stage", "norm", "batch_size", "lr"])
+        said.append(batches.batch_norm_is_random(made_up).verdict)
+    assert said.count(rules.OPEN) >= 17  # chance may show in one of 20

@@ -215,3 +215,200 @@ def test_rule_of_l_27(both, neither, noise, verdict, seed):
     factors = ("stage", "network", "affine")
     made_up = table_of(cells, factors, noise, seed, seeds=16, stage="test")
     assert rulings_deep.gain_and_bias_help(made_up).verdict == verdict
+
+
+# --- rules of deep_*, on made-up tables -------------------------------------------
+
+
+def start_table(logs, noise=0.05, seed=0):
+    """log_gradient of plain networks of 64 layers with layer norm, by activation."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        {
+            "path": "plain",
+            "activation": activation,
+            "norm": "layer",
+            "gain": gain,
+            "depth": 64,
+            "seed": s,
+            "log_gradient": log + rng.normal(0, noise),
+        }
+        for activation, log in logs.items()
+        for gain in (0.5, 3.0)
+        for s in range(5)
+    ]
+    return Evidence.of(rows, ["path", "activation", "norm", "gain", "depth"])
+
+
+@pytest.mark.parametrize(
+    ("logs", "noise", "verdict"),
+    [
+        ({"relu": 0.0, "tanh": 2.0}, 0.05, rules.HOLDS),
+        ({"relu": 0.0, "sigmoid": -25.0}, 0.05, rules.CONDITIONAL),
+        ({"sigmoid": -25.0}, 0.05, rules.DOES_NOT_HOLD),
+        ({"relu": -0.9, "tanh": 2.0}, 1.0, rules.CONDITIONAL),
+        ({"relu": -0.9, "tanh": -1.1}, 1.0, rules.OPEN),  # drowned in noise
+    ],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_rule_of_l_36(logs, noise, verdict, seed):
+    made_up = start_table(logs, noise, seed)
+    assert rulings_deep.layer_norm_keeps_gradients(made_up).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("layer", "after", "noise", "verdict"),
+    [
+        ((0.0, 2.0), (0.1, 2.0), 0.05, rules.HOLDS),
+        ((0.0, 2.0), (5.0, 2.0), 0.05, rules.CONDITIONAL),
+        ((0.0, 2.0), (5.0, 7.0), 0.05, rules.DOES_NOT_HOLD),
+        ((0.0, 2.0), (0.9, 2.9), 2.0, rules.OPEN),
+    ],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_rule_of_l_18(layer, after, noise, verdict, seed):
+    rows = []
+    for norm, logs in (("layer", layer), ("after", after)):
+        table = start_table(dict(zip(("relu", "tanh"), logs, strict=True)), noise, seed)
+        seed += 10
+        rows += [{**r, "norm": norm, "gain": 1.0} for r in table.rows if r["gain"] < 1]
+    factors = ["path", "activation", "norm", "gain", "depth"]
+    made_up = Evidence.of(rows, factors)
+    assert rulings_deep.placement_makes_no_difference(made_up).verdict == verdict
+
+
+def training_table(cells, noise=0.005, seed=0):
+    """Rows of deep_training: from (path, norm, depth) to test error and gradient."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        {
+            "stage": "test",
+            "optimizer": "sgd",
+            "path": path,
+            "norm": norm,
+            "depth": depth,
+            "lr": 0.1,
+            "seed": s,
+            "test_error": error + rng.normal(0, noise),
+            "gradient": gradient * (1 + rng.normal(0, 0.01)),
+        }
+        for (path, norm, depth), (error, gradient) in cells.items()
+        for s in range(5)
+    ]
+    return Evidence.of(rows, ["stage", "optimizer", "path", "norm", "depth", "lr"])
+
+
+@pytest.mark.parametrize(
+    ("layer", "he", "noise", "verdict"),
+    [
+        ((0.1, 0.1), (0.9, 0.9), 0.005, rules.HOLDS),  # the effect is there
+        ((0.1, 0.1), (0.1, 0.1), 0.005, rules.DOES_NOT_HOLD),  # it is not
+        ((0.9, 0.9), (0.1, 0.1), 0.005, rules.DOES_NOT_HOLD),  # it is reversed
+        ((0.1, 0.2), (0.9, 0.1), 0.005, rules.CONDITIONAL),
+        ((0.1, 0.1), (0.12, 0.12), 0.5, rules.OPEN),  # drowned in noise
+    ],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_how_deep_training_asks_for_l_81(layer, he, noise, verdict, seed):
+    cells = {("plain", "layer", 4): (0.5, 1.0), ("plain", "he", 4): (0.1, 1.0)}
+    for i, place in enumerate((("plain", 16), ("residual", 64))):
+        cells[place[0], "layer", place[1]] = (layer[i], 1.0)
+        cells[place[0], "he", place[1]] = (he[i], 1.0)
+    made_up = training_table(cells, noise, seed)
+    answers = rulings_deep.depth_needs_layer_norm(made_up)
+    assert rules.everywhere(answers).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("errors", "noise", "verdict"),
+    [
+        ((0.9, 0.9), 0.005, rules.HOLDS),
+        ((0.1, 0.9), 0.005, rules.CONDITIONAL),
+        ((0.1, 0.1), 0.005, rules.DOES_NOT_HOLD),
+        ((0.25, 0.2), 0.5, rules.OPEN),
+    ],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_rule_of_l_37(errors, noise, verdict, seed):
+    made_up = training_table(
+        {
+            ("plain", "none", 8): (errors[0], 1e-4),
+            ("plain", "none", 32): (errors[1], 1e-12),
+            ("plain", "layer", 8): (0.05, 0.5),  # its gradient is not small
+            ("residual", "none", 8): (0.05, 1e-4),  # not looked at
+        },
+        noise,
+        seed,
+    )
+    assert rulings_deep.small_gradients_stop_learning(made_up).verdict == verdict
+
+
+def test_rule_of_l_37_without_small_gradients():
+    made_up = training_table({("plain", "none", 8): (0.9, 0.5)})
+    assert rulings_deep.small_gradients_stop_learning(made_up).verdict == rules.OPEN
+
+
+@pytest.mark.parametrize(
+    ("widths", "noise", "verdict"),
+    [
+        ({"layer": 2.5, "none": 1.0, "he": 1.5}, 0.1, rules.HOLDS),
+        ({"layer": 1.5, "none": 1.5, "he": 1.5}, 0.02, rules.DOES_NOT_HOLD),
+        ({"layer": 1.0, "none": 2.0, "he": 2.5}, 0.1, rules.DOES_NOT_HOLD),
+        ({"layer": 1.5, "none": 0.0, "he": 2.0}, 0.1, rules.CONDITIONAL),
+        ({"layer": 1.5, "none": 1.0, "he": 1.2}, 3.0, rules.OPEN),
+    ],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_rule_of_l_38(widths, noise, verdict, seed):
+    rng = np.random.default_rng(seed)
+    rows = [
+        {"path": p, "norm": n, "seed": s, "width": w + rng.normal(0, noise)}
+        for p in ("plain", "residual")
+        for n, w in widths.items()
+        for s in range(5)
+    ]
+    made_up = Evidence.of(rows, ["path", "norm"])
+    assert rulings_deep.layer_norm_widens_the_rates(made_up).verdict == verdict
+    # In rates_repeat there are batches of 4 as well, which are not looked at.
+    more = [{**row, "batch_size": 32} for row in rows]
+    more += [{**row, "batch_size": 4, "width": 0.0} for row in rows]
+    made_up = Evidence.of(more, ["path", "norm", "batch_size"])
+    assert rulings_deep.layer_norm_widens_the_rates(made_up).verdict == verdict
+
+
+# --- the rule of weight_norm -----------------------------------------------------
+
+
+def arms(gains, noise=0.001, seed=0):
+    """Test errors of layer norm, and of both, lower by a gain for each optimizer."""
+    rng = np.random.default_rng(seed)
+    rows = [
+        {
+            "stage": "test",
+            "norm": norm,
+            "optimizer": optimizer,
+            "lr": 0.1,
+            "seed": s,
+            "test_error": 0.05 - gain * (norm == "both") + rng.normal(0, noise),
+        }
+        for optimizer, gain in zip(("sgd", "adam"), gains, strict=True)
+        for norm in ("layer", "both")
+        for s in range(10)
+    ]
+    return Evidence.of(rows, ["stage", "norm", "optimizer", "lr"])
+
+
+@pytest.mark.parametrize(
+    ("gains", "noise", "verdict"),
+    [
+        ((0.03, 0.03), 0.001, rules.HOLDS),  # the effect is there
+        ((0.0, 0.0), 0.001, rules.DOES_NOT_HOLD),  # it is not
+        ((-0.03, -0.03), 0.001, rules.DOES_NOT_HOLD),  # it is reversed
+        ((0.005, 0.005), 0.001, rules.DOES_NOT_HOLD),  # too small to matter
+        ((0.03, 0.0), 0.001, rules.CONDITIONAL),  # with one optimizer alone
+        ((0.01, 0.01), 0.1, rules.OPEN),  # drowned in noise
+    ],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_rule_of_l_66(gains, noise, verdict, seed):
+    assert rulings_deep.weight_norm_adds(arms(gains, noise, seed)).verdict == verdict

@@ -7,18 +7,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+# Those of scripts/ are on the path by tests/conftest.py.
+import browser
+import check
+import colab
+import draw_figures
 import nbformat
 import pytest
+import run_notebooks
 
 ROOT = Path(__file__).resolve().parent.parent
 SETUP = shutil.which("sh") and ROOT / "scripts" / "setup.sh"
-
-# Modules of scripts/, which tests/conftest.py puts on the path.
-import browser  # noqa: E402
-import check  # noqa: E402
-import colab  # noqa: E402
-import draw_figures  # noqa: E402
-import run_notebooks  # noqa: E402
 
 
 def executable(path, text):

@@ -26,8 +26,6 @@ Measured are
   nats.
 """
 
-import functools
-
 from lnlib.lab import deep
 from lnlib.lab.experiment import Tuning
 
@@ -56,27 +54,16 @@ def cost(config):
 def run(config, seed, device="cpu"):
     """Train one network and measure it: a dict of the measurements."""
     tuning = config["stage"] == "tune"
-    seeds = TUNING.seeds if tuning else SEEDS
-    seeds = tuple(seeds) if seed in seeds else (seed,)
-    rates = TUNING.levels if tuning else (config["lr"],)
-    arm = config["network"], config["affine"]
-    found = _side_by_side(*arm, seeds, rates, device)[seed, config["lr"]]
-    return {
-        name: None if tuning and name == "test_error" else found[name]
-        for name in MEASUREMENTS
-    }
-
-
-@functools.lru_cache(maxsize=4)
-def _side_by_side(network, affine, seeds, rates, device):
-    pairs = [(seed, rate) for rate in rates for seed in seeds]
-    measured = deep.learn(
-        *(tuple(part) for part in zip(*pairs, strict=True)),
-        STEPS,
-        BATCH_SIZE,
-        device=device,
+    found = deep.learn_together(
+        config,
+        seed,
+        TUNING.seeds if tuning else SEEDS,
+        TUNING.levels if tuning else None,
+        device,
+        steps=STEPS,
+        batch_size=BATCH_SIZE,
         norm="layer",
-        affine=affine,
-        **NETWORKS[network],
+        affine=config["affine"],
+        **NETWORKS[config["network"]],
     )
-    return dict(zip(pairs, measured, strict=True))
+    return {name: found[name] for name in MEASUREMENTS}

@@ -35,7 +35,7 @@ cost = batch_size.cost
 
 def run(config, seed, device="cpu"):
     """Train one network and measure it: a dict of the measurements."""
-    split = data.Split(*(part.to(device) for part in data.digits(seed)))
+    split = data.digits(seed).to(device)
     model = training.mlp([64, 64, 64, 10], torch.nn.LayerNorm, seed).to(device)
     size = config["batch_size"]
     training.train(
@@ -48,8 +48,8 @@ def run(config, seed, device="cpu"):
         seed=seed,
     )
     measured = dict.fromkeys(MEASUREMENTS)
-    measured["val_error"] = batch_size.error(model, split.x_val, split.y_val)
-    measured["train_loss"] = batch_size.loss(model, split.x_train, split.y_train)
+    measured["val_error"] = training.error(model, split.x_val, split.y_val)
+    measured["train_loss"] = training.loss(model, split.x_train, split.y_train)
     if config["stage"] == "test":
-        measured["test_error"] = batch_size.error(model, split.x_test, split.y_test)
+        measured["test_error"] = training.error(model, split.x_test, split.y_test)
     return measured

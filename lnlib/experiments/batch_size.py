@@ -72,7 +72,7 @@ def cost(config):
 
 def run(config, seed, device="cpu"):
     """Train one network and measure it: a dict of the measurements."""
-    split = data.Split(*(part.to(device) for part in data.digits(seed)))
+    split = data.digits(seed).to(device)
     model = training.mlp([64, 64, 64, 10], NORMS[config["norm"]], seed).to(device)
     size = config["batch_size"]
     training.train(
@@ -85,26 +85,14 @@ def run(config, seed, device="cpu"):
         seed=seed,
     )
     measured = dict.fromkeys(MEASUREMENTS)
-    measured["val_error"] = error(model, split.x_val, split.y_val)
-    measured["train_loss"] = loss(model, split.x_train, split.y_train)
+    measured["val_error"] = training.error(model, split.x_val, split.y_val)
+    measured["train_loss"] = training.loss(model, split.x_train, split.y_train)
     if config["stage"] == "test":
         x, y = split.x_test, split.y_test
-        measured["test_error"] = error(model, x, y)
+        measured["test_error"] = training.error(model, x, y)
         measured["test_error_batch"] = error_in_batches(model, x, y, size, seed)
         measured["companions"] = companions(model, split.x_val, size, seed)
     return measured
-
-
-@torch.no_grad()
-def error(model, x, y):
-    """The share of a split that is wrong in evaluation mode, a float."""
-    return (model.eval()(x).argmax(-1) != y).sum().item() / len(y)
-
-
-@torch.no_grad()
-def loss(model, x, y):
-    """Cross-entropy in evaluation mode, a float."""
-    return torch.nn.functional.cross_entropy(model.eval()(x), y).item()
 
 
 @torch.no_grad()

@@ -36,7 +36,6 @@ import copy
 
 import torch
 
-from lnlib.experiments.batch_size import error
 from lnlib.lab import data, training
 
 NORMS = {"batch": torch.nn.BatchNorm1d, "layer": torch.nn.LayerNorm}
@@ -68,7 +67,7 @@ def cost(config):
 
 def run(config, seed, device="cpu"):
     """Train one network and measure it: a dict of the measurements."""
-    split = data.Split(*(part.to(device) for part in data.digits(seed)))
+    split = data.digits(seed).to(device)
     model = network(config["norm"], config["trained"], seed, split)
     x, y, size = split.x_test, split.y_test, config["size"]
     order = torch.Generator().manual_seed(seed)
@@ -76,7 +75,7 @@ def run(config, seed, device="cpu"):
     second = predictions(model, x, mixed(len(x), size, order))
     by_class = predictions(model, x, one_class(y, size, order))
     measured = {
-        "running": error(model, x, y),
+        "running": training.error(model, x, y),
         "mixed": share(first != y),
         "sorted": share(by_class != y),
         "flips": share(first != second),
@@ -84,7 +83,7 @@ def run(config, seed, device="cpu"):
     x, y = split.x_train, split.y_train
     for name, batches in orders(y, size, order).items():
         again = estimated_again(model, x, batches)
-        measured[f"again_{name}"] = error(again, split.x_test, split.y_test)
+        measured[f"again_{name}"] = training.error(again, split.x_test, split.y_test)
     return measured
 
 

@@ -38,7 +38,6 @@ from collections import OrderedDict
 
 import torch
 
-from lnlib.experiments.batch_size import error, loss
 from lnlib.lab import data, training
 from lnlib.lab.experiment import Tuning
 
@@ -71,8 +70,7 @@ def cost(config):
 
 def run(config, seed, device="cpu"):
     """Train one network and measure it: a dict of the measurements."""
-    split = data.digits(seed, torch.float32)
-    split = data.Split(*(part.to(device) for part in split))
+    split = data.digits(seed, torch.float32).to(device)
     model = network(config["norm"], seed).to(device)
     training.train(
         model,
@@ -84,10 +82,10 @@ def run(config, seed, device="cpu"):
         seed=seed,
     )
     measured = dict.fromkeys(MEASUREMENTS)
-    measured["val_error"] = error(model, split.x_val, split.y_val)
-    measured["train_loss"] = loss(model, split.x_train, split.y_train)
+    measured["val_error"] = training.error(model, split.x_val, split.y_val)
+    measured["train_loss"] = training.loss(model, split.x_train, split.y_train)
     if config["stage"] == "test":
-        measured["test_error"] = error(model, split.x_test, split.y_test)
+        measured["test_error"] = training.error(model, split.x_test, split.y_test)
     return measured
 
 

@@ -62,7 +62,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from lnlib.lab import controls, data
+from lnlib.lab import controls, data, training
 from lnlib.lab.experiment import Tuning
 
 HIDDEN, STEPS, BATCH_SIZE = 4, 300, 64
@@ -95,7 +95,7 @@ def cost(config):
 
 def run(config, seed, device="cpu"):
     """Train one network and measure it: a dict of the measurements."""
-    split = data.Split(*(part.to(device) for part in data.digits(seed)))
+    split = data.digits(seed).to(device)
     model = controls.network(config["norm"], seed, HIDDEN, reach=REACH).to(device)
     watch = Watch(model, split.x_train[:PROBE], split.y_train[:PROBE])
     testing = config["stage"] == "test"
@@ -110,10 +110,12 @@ def run(config, seed, device="cpu"):
         after=watch if testing else None,
     )
     measured = dict.fromkeys(MEASUREMENTS)
-    measured["val_error"] = error(model, split.x_val, split.y_val)
+    measured["val_error"] = training.error(model, split.x_val, split.y_val)
     if testing:
-        measured["test_error"] = error(model, split.x_test, split.y_test)
-        measured["train_loss"] = finite(loss(model, split.x_train, split.y_train))
+        measured["test_error"] = training.error(model, split.x_test, split.y_test)
+        measured["train_loss"] = finite(
+            training.loss(model, split.x_train, split.y_train)
+        )
         measured["log_shift"] = log_mean(watch.shifts)
         measured["log_ics"] = log_mean(watch.ics)
     return measured
@@ -210,15 +212,3 @@ def log_mean(values):
 def finite(value):
     """A number as it is, None for one that is not finite."""
     return value if math.isfinite(value) else None
-
-
-@torch.no_grad()
-def error(model, x, y):
-    """The share of a split that is wrong in evaluation mode, a float."""
-    return (model.eval()(x).argmax(-1) != y).sum().item() / len(y)
-
-
-@torch.no_grad()
-def loss(model, x, y):
-    """Cross-entropy in evaluation mode, a float."""
-    return F.cross_entropy(model.eval()(x), y).item()

@@ -20,8 +20,6 @@ Measured are `test_error`, `val_error`, `train_loss`, `steps`, `diverged`, `cosi
 `gradient`, as in deep_training.
 """
 
-import functools
-
 from lnlib.experiments import deep_repeat, deep_rescue, deep_training
 from lnlib.lab import deep
 
@@ -36,25 +34,15 @@ MEASUREMENTS = deep_training.MEASUREMENTS
 def run(config, seed, device="cpu"):
     """Train one network and measure it: a dict of the measurements."""
     tuning = config["stage"] == "tune"
-    seeds = TUNING.seeds if tuning else SEEDS
-    seeds = tuple(seeds) if seed in seeds else (seed,)
-    rates = TUNING.levels if tuning else (config["lr"],)
-    found = _side_by_side(config["arm"], seeds, rates, device)[seed, config["lr"]]
-    return {
-        name: None if tuning and name == "test_error" else found[name]
-        for name in MEASUREMENTS
-    }
-
-
-@functools.lru_cache(maxsize=4)
-def _side_by_side(arm, seeds, rates, device):
-    pairs = [(seed, rate) for rate in rates for seed in seeds]
-    measured = deep.learn(
-        *(tuple(part) for part in zip(*pairs, strict=True)),
+    found = deep.learn_together(
+        config,
+        seed,
+        TUNING.seeds if tuning else SEEDS,
+        TUNING.levels if tuning else None,
+        device,
         steps=deep_training.STEPS,
         batch_size=deep_training.BATCH_SIZE,
-        device=device,
         depth=deep_rescue.DEPTH,
-        **({"norm": "layer"} | ARMS[arm]),
+        **({"norm": "layer"} | ARMS[config["arm"]]),
     )
-    return dict(zip(pairs, measured, strict=True))
+    return {name: found[name] for name in MEASUREMENTS}

@@ -20,8 +20,6 @@ Measured are `test_error`, `val_error`, `train_loss`, `steps`, `diverged`, `cosi
 `gradient`, as in deep_training; `steps` is cut off at 1000.
 """
 
-import functools
-
 from lnlib.experiments import deep_repeat, deep_training
 from lnlib.lab import deep
 
@@ -42,33 +40,23 @@ def cost(config):
 def run(config, seed, device="cpu"):
     """Train one network and measure it: a dict of the measurements.
 
-    Networks of a few seeds and one rate are trained side by side and kept.
+    Networks of a few seeds and one rate are trained side by side.
     """
-    tuning = config["stage"] == "tune"
-    seeds = (seed,)
-    if tuning and seed in TUNING.seeds:
-        seeds = TUNING.seeds
-    elif not tuning and seed in SEEDS:
-        first = seed - (seed - SEEDS[0]) % TOGETHER
-        seeds = tuple(range(first, first + TOGETHER))
-    found = _side_by_side(config["norm"], seeds, config["lr"], device)[seed]
-    return {
-        name: None if tuning and name == "test_error" else found[name]
-        for name in MEASUREMENTS
-    }
-
-
-@functools.lru_cache(maxsize=4)
-def _side_by_side(norm, seeds, rate, device):
-    he = norm == "he"
-    measured = deep.learn(
-        seeds,
-        (rate,) * len(seeds),
-        STEPS,
-        deep_training.BATCH_SIZE,
+    found = deep.learn_together(
+        config,
+        seed,
+        TUNING.seeds if config["stage"] == "tune" else _group(seed),
         device=device,
+        steps=STEPS,
+        batch_size=deep_training.BATCH_SIZE,
         depth=DEPTH,
-        norm="none" if he else norm,
-        init="he" if he else "default",
+        **deep.start_as(config["norm"]),
     )
-    return dict(zip(seeds, measured, strict=True))
+    return {name: found[name] for name in MEASUREMENTS}
+
+
+def _group(seed):
+    if seed not in SEEDS:
+        return (seed,)
+    first = seed - (seed - SEEDS[0]) % TOGETHER
+    return range(first, first + TOGETHER)

@@ -40,19 +40,41 @@ MEASUREMENTS = {"width": 1.5, "highest": 2, "diverged": 4, "val_error": 0.3}
 
 def run(config, seed, device="cpu"):
     """Train networks of one seed at all rates: a dict of the measurements."""
-    he = config["norm"] == "he"
+    found = at_all_rates(
+        seed,
+        config["norm"],
+        deep_training.STEPS,
+        deep_training.BATCH_SIZE,
+        device,
+        depth=DEPTH,
+        residual=config["path"] == "residual",
+    )
+    return {name: found[name] for name in MEASUREMENTS}
+
+
+def at_all_rates(seed, norm, steps, batch_size, device, **network):
+    """Train networks of one seed at all rates, and say what works.
+
+    Args:
+        seed, steps, batch_size, device: as in `lnlib.lab.deep.learn`.
+        norm: as in `lnlib.lab.deep.start_as`.
+        network: other arguments of `Deep`.
+
+    Returns:
+        What `summary` says, and the test error at the rate of the lowest validation
+        error: a dict.
+    """
     found = deep.learn(
         (seed,) * len(RATES),
         RATES,
-        deep_training.STEPS,
-        deep_training.BATCH_SIZE,
+        steps,
+        batch_size,
         device=device,
-        depth=DEPTH,
-        residual=config["path"] == "residual",
-        norm="none" if he else config["norm"],
-        init="he" if he else "default",
+        **deep.start_as(norm),
+        **network,
     )
-    return summary(RATES, found)
+    best = min(found, key=lambda one: one["val_error"])
+    return summary(RATES, found) | {"test_error": best["test_error"]}
 
 
 def summary(rates, found):

@@ -25,8 +25,6 @@ Measured are `test_error`, `val_error`, `train_loss`, `steps`, `diverged`, `cosi
 `gradient`, as in deep_training.
 """
 
-import functools
-
 from lnlib.experiments import deep_training
 from lnlib.lab import deep
 from lnlib.lab.experiment import Tuning
@@ -60,36 +58,18 @@ def cost(config):
 
 
 def run(config, seed, device="cpu"):
-    """Train one network and measure it: a dict of the measurements.
-
-    Networks of one arm are trained side by side and kept, since that is faster. They do
-    not see each other.
-    """
-    arm = tuple((factor, config[factor]) for factor in GRID)
+    """Train one network and measure it: a dict of the measurements."""
     tuning = config["stage"] == "tune"
-    seeds = TUNING.seeds if tuning else SEEDS
-    seeds = tuple(seeds) if seed in seeds else (seed,)
-    rates = TUNING.levels if tuning else (config["lr"],)
-    found = _side_by_side(arm, seeds, rates, device)[seed, config["lr"]]
-    return {
-        name: None if tuning and name == "test_error" else found[name]
-        for name in MEASUREMENTS
-    }
-
-
-@functools.lru_cache(maxsize=4)
-def _side_by_side(arm, seeds, rates, device):
-    arm = dict(arm)
-    pairs = [(seed, rate) for rate in rates for seed in seeds]
-    he = arm["norm"] == "he"
-    measured = deep.learn(
-        *(tuple(part) for part in zip(*pairs, strict=True)),
-        deep_training.STEPS,
-        deep_training.BATCH_SIZE,
-        device=device,
-        depth=arm["depth"],
-        residual=arm["path"] == "residual",
-        norm="none" if he else arm["norm"],
-        init="he" if he else "default",
+    found = deep.learn_together(
+        config,
+        seed,
+        TUNING.seeds if tuning else SEEDS,
+        TUNING.levels if tuning else None,
+        device,
+        steps=deep_training.STEPS,
+        batch_size=deep_training.BATCH_SIZE,
+        depth=config["depth"],
+        residual=config["path"] == "residual",
+        **deep.start_as(config["norm"]),
     )
-    return dict(zip(pairs, measured, strict=True))
+    return {name: found[name] for name in MEASUREMENTS}

@@ -44,8 +44,6 @@ Measured are `test_error`, `val_error`, `train_loss`, `steps`, `diverged`, `cosi
 `gradient`, as in deep_training.
 """
 
-import functools
-
 from lnlib.experiments import deep_training
 from lnlib.lab import deep
 
@@ -84,25 +82,14 @@ def cost(config):
 def run(config, seed, device="cpu"):
     """Train one network and measure it: a dict of the measurements."""
     tuning = config["stage"] == "tune"
-    seeds = TUNING.seeds if tuning else SEEDS
-    seeds = tuple(seeds) if seed in seeds else (seed,)
-    rates = TUNING.levels if tuning else (config["lr"],)
-    found = _side_by_side(config["arm"], seeds, rates, device)[seed, config["lr"]]
-    return {
-        name: None if tuning and name == "test_error" else found[name]
-        for name in MEASUREMENTS
-    }
-
-
-@functools.lru_cache(maxsize=4)
-def _side_by_side(arm, seeds, rates, device):
-    pairs = [(seed, rate) for rate in rates for seed in seeds]
-    change = {"norm": "layer", "steps": deep_training.STEPS} | ARMS[arm]
-    measured = deep.learn(
-        *(tuple(part) for part in zip(*pairs, strict=True)),
+    found = deep.learn_together(
+        config,
+        seed,
+        TUNING.seeds if tuning else SEEDS,
+        TUNING.levels if tuning else None,
+        device,
         batch_size=deep_training.BATCH_SIZE,
-        device=device,
         depth=DEPTH,
-        **change,
+        **({"norm": "layer", "steps": deep_training.STEPS} | ARMS[config["arm"]]),
     )
-    return dict(zip(pairs, measured, strict=True))
+    return {name: found[name] for name in MEASUREMENTS}

@@ -40,7 +40,6 @@ Measured are
 
 import torch
 
-from lnlib.experiments.batch_size import error, loss
 from lnlib.lab import data, training
 from lnlib.lab.experiment import Tuning
 
@@ -75,7 +74,7 @@ def cost(config):
 
 def run(config, seed, device="cpu"):
     """Train one network and measure it: a dict of the measurements."""
-    split = data.Split(*(part.to(device) for part in split_of(config["data"], seed)))
+    split = split_of(config["data"], seed).to(device)
     sizes = [split.x_train.shape[1], 64, 64, int(split.y_test.max()) + 1]
     model = training.mlp(sizes, NORMS[config["norm"]], seed).to(device)
     tested = config["stage"] == "test"
@@ -99,15 +98,15 @@ def run(config, seed, device="cpu"):
         after_step=look,
     )
     measured = dict.fromkeys(MEASUREMENTS)
-    measured["val_error"] = error(model, split.x_val, split.y_val)
-    measured["train_loss"] = loss(model, split.x_train, split.y_train)
+    measured["val_error"] = training.error(model, split.x_val, split.y_val)
+    measured["train_loss"] = training.loss(model, split.x_train, split.y_train)
     if tested:
         _, test_loss, measured["test_error"] = trace[-1]
         measured["rise"] = test_loss - min(at[1] for at in trace)
         y = split.y_test
         if config["data"] == "noisy":
             y = some_replaced(y, seed + 1000)
-        measured["gap"] = loss(model, split.x_test, y) - measured["train_loss"]
+        measured["gap"] = training.loss(model, split.x_test, y) - measured["train_loss"]
         reached = [at[2] for at in trace if at[0] <= LEVELS[config["data"]]]
         measured["error_at"] = reached[0] if reached else None
     return measured
@@ -116,9 +115,9 @@ def run(config, seed, device="cpu"):
 def losses(model, split):
     """Training loss, test loss and test error, in evaluation mode: floats."""
     return (
-        loss(model, split.x_train, split.y_train),
-        loss(model, split.x_test, split.y_test),
-        error(model, split.x_test, split.y_test),
+        training.loss(model, split.x_train, split.y_train),
+        training.loss(model, split.x_test, split.y_test),
+        training.error(model, split.x_test, split.y_test),
     )
 
 

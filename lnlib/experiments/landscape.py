@@ -63,7 +63,7 @@ import math
 import torch
 import torch.nn.functional as F
 
-from lnlib.lab import controls, data
+from lnlib.lab import controls, data, training
 from lnlib.lab.experiment import Tuning
 
 HIDDEN, STEPS, BATCH_SIZE = 4, 300, 64
@@ -100,7 +100,7 @@ def cost(config):
 
 def run(config, seed, device="cpu"):
     """Train one network and look at its gradients: a dict of the measurements."""
-    split = data.Split(*(part.to(device) for part in data.digits(seed)))
+    split = data.digits(seed).to(device)
     model = controls.network(config["norm"], seed, HIDDEN).to(device)
     seen = {name: [] for name in MEASUREMENTS if name != "val_error"}
     to_come = list(LOSSES)
@@ -130,9 +130,7 @@ def run(config, seed, device="cpu"):
         BATCH_SIZE,
         after=look if config["stage"] == "test" else None,
     )
-    with torch.no_grad():
-        wrong = (model.eval()(split.x_val).argmax(-1) != split.y_val).sum().item()
-    measured = {"val_error": wrong / len(split.y_val)}
+    measured = {"val_error": training.error(model, split.x_val, split.y_val)}
     for name, values in seen.items():
         mean = sum(values) / len(values) if values else math.nan
         measured[name] = mean if math.isfinite(mean) else None

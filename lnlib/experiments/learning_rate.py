@@ -33,7 +33,6 @@ Measured are
 """
 
 from lnlib.experiments import deep_rates
-from lnlib.lab import deep
 
 RATES = deep_rates.RATES
 NETWORKS = {
@@ -59,16 +58,8 @@ def cost(config):
 
 def run(config, seed, device="cpu"):
     """Train networks of one seed at all rates: a dict of the measurements."""
-    he = config["norm"] == "he"
-    found = deep.learn(
-        (seed,) * len(RATES),
-        RATES,
-        STEPS[config["batch_size"]],
-        config["batch_size"],
-        device=device,
-        norm="none" if he else config["norm"],
-        init="he" if he else "default",
-        **NETWORKS[config["network"]],
+    size = config["batch_size"]
+    network = NETWORKS[config["network"]]
+    return deep_rates.at_all_rates(
+        seed, config["norm"], STEPS[size], size, device, **network
     )
-    best = min(found, key=lambda one: one["val_error"])
-    return deep_rates.summary(RATES, found) | {"test_error": best["test_error"]}

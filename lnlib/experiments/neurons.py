@@ -36,7 +36,7 @@ import math
 
 import torch
 
-from lnlib.lab import controls, data
+from lnlib.lab import controls, data, training
 from lnlib.lab.experiment import Tuning
 
 HIDDEN, STEPS, BATCH_SIZE = 4, 300, 64
@@ -66,7 +66,7 @@ def cost(config):
 
 def run(config, seed, device="cpu"):
     """Train one network and look at its neurons: a dict of the measurements."""
-    split = data.Split(*(part.to(device) for part in data.digits(seed)))
+    split = data.digits(seed).to(device)
     model = controls.network(config["norm"], seed, HIDDEN).to(device)
     measured = dict.fromkeys(MEASUREMENTS)
     testing = config["stage"] == "test"
@@ -83,9 +83,7 @@ def run(config, seed, device="cpu"):
     )
     if testing:
         measured |= look(model, split.x_test, "end")
-    with torch.no_grad():
-        wrong = (model.eval()(split.x_val).argmax(-1) != split.y_val).sum().item()
-    measured["val_error"] = wrong / len(split.y_val)
+    measured["val_error"] = training.error(model, split.x_val, split.y_val)
     return measured
 
 

@@ -31,7 +31,6 @@ Measured are
 """
 
 from lnlib.experiments import deep_rates, learning_rate
-from lnlib.lab import deep
 
 RATES, STEPS = deep_rates.RATES, learning_rate.STEPS
 
@@ -57,17 +56,13 @@ def cost(config):
 
 def run(config, seed, device="cpu"):
     """Train networks of one seed at all rates: a dict of the measurements."""
-    he = config["norm"] == "he"
-    found = deep.learn(
-        (seed,) * len(RATES),
-        RATES,
-        STEPS[config["batch_size"]],
-        config["batch_size"],
-        device=device,
+    size = config["batch_size"]
+    return deep_rates.at_all_rates(
+        seed,
+        config["norm"],
+        STEPS[size],
+        size,
+        device,
         depth=deep_rates.DEPTH,
         residual=config["path"] == "residual",
-        norm="none" if he else config["norm"],
-        init="he" if he else "default",
     )
-    best = min(found, key=lambda one: one["val_error"])
-    return deep_rates.summary(RATES, found) | {"test_error": best["test_error"]}

@@ -51,23 +51,11 @@ import copy
 
 import torch
 
-from lnlib.experiments.batch_size import error
 from lnlib.lab import data, training
 from lnlib.lab.experiment import Tuning
+from lnlib.lab.rulings_batches import DRIFTS, SHIFTS
 
 ARMS = ("none", "batch", "adapted", "layer", "layer_input", "standardized")
-SHIFTS = (
-    "contrast",
-    "offset",
-    "inverted",
-    "noise",
-    "gains",
-    "outlier",
-    "moved",
-    "blurred",
-    "classes",
-)
-DRIFTS = ("contrast_drift", "offset_drift", "gains_drift")
 STEPS, BATCH_SIZE, DRIFT_BATCH, DRAWS = 300, 64, 30, 8
 RANDOM = ("noise", "gains", "outlier", "gains_drift")
 
@@ -104,7 +92,7 @@ class Standardize(torch.nn.Module):
 
 def run(config, seed, device="cpu"):
     """Train one network and measure it: a dict of the measurements."""
-    split = data.Split(*(part.to(device) for part in data.digits(seed)))
+    split = data.digits(seed).to(device)
     model = network(config["arm"], seed, split.x_train).to(device)
     training.train(
         model,
@@ -117,10 +105,10 @@ def run(config, seed, device="cpu"):
     )
     adapts = config["arm"] == "adapted"
     measured = dict.fromkeys(MEASUREMENTS)
-    measured["val_error"] = error(model, split.x_val, split.y_val)
+    measured["val_error"] = training.error(model, split.x_val, split.y_val)
     if config["stage"] == "test":
         x, y = split.x_test, split.y_test
-        measured["test_error"] = error(model, x, y)
+        measured["test_error"] = training.error(model, x, y)
         for name in SHIFTS + DRIFTS:
             measured[name] = harm(model, name, x, y, seed, adapts)
     return measured
@@ -187,14 +175,14 @@ def harm(model, name, x, y, seed, adapts):
             wrong += drifting(model, name, x, y, seed_of_draw, adapts)
         else:
             wrong += wrong_of(model, change(name, x, seed_of_draw), y, adapts)
-    return wrong / draws - error(model, x, y)
+    return wrong / draws - training.error(model, x, y)
 
 
 @torch.no_grad()
 def wrong_of(model, x, y, adapts):
     """The error (a float); if it adapts, with the statistics of these very images."""
     if not adapts:
-        return error(model, x, y)
+        return training.error(model, x, y)
     model = copy.deepcopy(model).train()
     return (model(x).argmax(-1) != y).sum().item() / len(y)
 

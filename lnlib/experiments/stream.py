@@ -45,7 +45,6 @@ Measured are
 import torch
 import torch.nn.functional as F
 
-from lnlib.experiments.batch_size import error
 from lnlib.lab import data, training
 from lnlib.lab.experiment import Tuning
 
@@ -105,7 +104,7 @@ def cost(config):
 
 def run(config, seed, device="cpu"):
     """Train one network on a stream and measure it: a dict of the measurements."""
-    split = data.Split(*(part.to(device) for part in data.digits(seed)))
+    split = data.digits(seed).to(device)
     model = training.mlp([64, 64, 64, 10], NORMS[config["norm"]], seed).to(device)
     wait = config["norm"] == "batch"
     batches = stream(config["stream"], split.y_train.cpu(), seed, wait)
@@ -113,9 +112,9 @@ def run(config, seed, device="cpu"):
     measured["as_trained"] = learn(
         model, split.x_train, split.y_train, batches, config["lr"]
     )
-    measured["val_error"] = error(model, split.x_val, split.y_val)
+    measured["val_error"] = training.error(model, split.x_val, split.y_val)
     if config["stage"] == "test":
-        measured["test_error"] = error(model, split.x_test, split.y_test)
+        measured["test_error"] = training.error(model, split.x_test, split.y_test)
     return measured
 
 

@@ -72,7 +72,7 @@ def cost(config):
 
 def run(config, seed, device="cpu"):
     """Train one network and measure it: a dict of the measurements."""
-    split = data.Split(*(part.to(device) for part in data.digits(seed)))
+    split = data.digits(seed).to(device)
     model = network(config["norm"], seed).to(device)
     before = rows_of(model)
     training.train(
@@ -86,12 +86,12 @@ def run(config, seed, device="cpu"):
     )
     after = rows_of(model)
     measured = dict.fromkeys(MEASUREMENTS)
-    measured["val_error"] = error(model, split.x_val, split.y_val)
-    measured["train_loss"] = loss(model, split.x_train, split.y_train)
+    measured["val_error"] = training.error(model, split.x_val, split.y_val)
+    measured["train_loss"] = training.loss(model, split.x_train, split.y_train)
     measured["growth"] = (after["kept"] / before["kept"]).mean().item()
     measured["ratio"] = (spread(after["acting"]) / spread(before["acting"])).item()
     if config["stage"] == "test":
-        measured["test_error"] = error(model, split.x_test, split.y_test)
+        measured["test_error"] = training.error(model, split.x_test, split.y_test)
     return measured
 
 
@@ -120,15 +120,3 @@ def rows_of(model):
 def spread(lengths):
     """The ratio of the longest to the shortest, a tensor of one number."""
     return lengths.max() / lengths.min()
-
-
-@torch.no_grad()
-def error(model, x, y):
-    """The share of a split that is wrong in evaluation mode, a float."""
-    return (model.eval()(x).argmax(-1) != y).sum().item() / len(y)
-
-
-@torch.no_grad()
-def loss(model, x, y):
-    """Cross-entropy in evaluation mode, a float."""
-    return torch.nn.functional.cross_entropy(model.eval()(x), y).item()

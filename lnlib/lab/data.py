@@ -19,6 +19,14 @@ class Split(NamedTuple):
     x_test: torch.Tensor
     y_test: torch.Tensor
 
+    def to(self, device):
+        """The same on another device, as `torch.Tensor.to`: a `Split`.
+
+        >>> digits().to("cpu").x_val.device
+        device(type='cpu')
+        """
+        return Split(*(part.to(device) for part in self))
+
 
 def digits(seed=0, dtype=torch.float64):
     """Handwritten digits: 1,797 images of 8 by 8 pixels in ten classes.

@@ -503,7 +503,7 @@ def learn(
         A list of dicts of floats, one a network: `val_error`, `test_error`,
         `train_loss`, `steps`, `diverged`, `cosine`, `gradient`.
     """
-    split = data.Split(*(part.to(device) for part in digits(seeds, whiten)))
+    split = digits(seeds, whiten).to(device)
     model = Deep(seeds=seeds, **arm).to(device)
     before = _before(model, split)
     losses = train(
@@ -524,6 +524,59 @@ def learn(
         {name: float(f"{values[i].item():.6g}") for name, values in measured.items()}
         for i in range(len(seeds))
     ]
+
+
+def start_as(norm):
+    """What an arm of an experiment is to `Deep`: its norm and initial weights.
+
+    Args:
+        norm: a norm, with PyTorch's initial weights; or "he", no norm and those of He
+            et al. 2015.
+
+    Returns:
+        The arguments `norm` and `init`, a dict.
+
+    >>> start_as("he")
+    {'norm': 'none', 'init': 'he'}
+    """
+    if norm == "he":
+        return {"norm": "none", "init": "he"}
+    return {"norm": norm, "init": "default"}
+
+
+def learn_together(config, seed, seeds, rates=None, device="cpu", **options):
+    """One run of an experiment, trained side by side with others of its arm and kept.
+
+    That is faster, and the networks do not see each other. A seed that is not among
+    them is trained alone.
+
+    Args:
+        config: the configuration, with the factor "lr".
+        seed: of the run.
+        seeds: those that are trained together.
+        rates: the learning rates that are; by default that of the configuration.
+        device: to run on.
+        options: the other arguments of `learn`.
+
+    Returns:
+        What `learn` measured of it, a dict; `test_error` is None where the stage of the
+        configuration is "tune".
+    """
+    seeds = tuple(seeds) if seed in seeds else (seed,)
+    rates = tuple(rates or (config["lr"],))
+    kept = _together(seeds, rates, device, tuple(sorted(options.items())))
+    found = dict(kept[seed, config["lr"]])
+    if config["stage"] == "tune":
+        found["test_error"] = None
+    return found
+
+
+@functools.lru_cache(maxsize=4)
+def _together(seeds, rates, device, options):
+    pairs = [(seed, rate) for rate in rates for seed in seeds]
+    parts = (tuple(part) for part in zip(*pairs, strict=True))
+    measured = learn(*parts, device=device, **dict(options))
+    return dict(zip(pairs, measured, strict=True))
 
 
 LEARNED = 0.5  # nats; about 85 of 100 training images are then right

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from lnlib.lab import evidence, rules
+from lnlib.lab import derivations, evidence, rules
 from lnlib.lab.rules import (
     CONDITIONAL,
     DOES_NOT_HOLD,
@@ -24,6 +24,7 @@ from lnlib.lab.rules import (
 from lnlib.lab.statistics import Interval
 
 ERROR_BAR = 0.01  # a difference of test errors
+COMPANIONS_BAR = 0.01  # a dependence on companions
 HARM_BAR = 0.02  # a difference of the harm that a shift does
 GAP_BAR = 0.05  # a difference of losses, in nats
 SPREAD_BAR = 1.5  # a ratio of standard deviations
@@ -51,6 +52,71 @@ INDEPENDENT = ("instance", "group", "layer")  # norms of one example each
 
 
 # ---------------------------------------------------------------- batch_size
+
+
+def worse_when_smaller(table, norm, bar=ERROR_BAR):
+    """At which batch sizes the test error is higher than at the largest.
+
+    Args:
+        table: `Evidence` with the factors norm and batch_size.
+        norm: the arm that is looked at.
+        bar: how much higher matters.
+
+    Returns:
+        A dict from batch size to `Answer`, with a confidence of 95 % over all.
+    """
+    arm = table.where(stage="test", norm=norm)
+    largest = max(arm.levels("batch_size"))
+    sizes = [size for size in arm.levels("batch_size") if size != largest]
+    level = 1 - 0.05 / len(sizes)
+    return {
+        size: rules.improves(
+            arm, "test_error", largest, size, "batch_size", bar, level=level
+        )
+        for size in sizes
+    }
+
+
+def batch_norm_is_sensitive(table):
+    """L-07: with batch norm a smaller batch gives a higher error, somewhere."""
+    return rules.somewhere(worse_when_smaller(table, "batch"))
+
+
+def layer_norm_is_not_sensitive(table):
+    """L-48: the layer does not see the batch, and no smaller one gives a worse result.
+
+    Conditional if some size surely does by more than the bar, and open while it is not
+    sure of each that it does not.
+    """
+    layer = derivations.rows_are_independent()
+    if layer.verdict != HOLDS:
+        return layer
+    answers = worse_when_smaller(table, "layer")
+    given = {answer.answer for answer in answers.values()}
+    why = f"the layer: {layer.why}; test errors, smaller against largest batch: " + (
+        rules.everywhere(answers).why
+    )
+    if rules.YES in given:
+        return Verdict(CONDITIONAL, why)
+    return Verdict(OPEN if rules.UNCLEAR in given else HOLDS, why)
+
+
+def batch_norm_is_random(table):
+    """L-12: with batch norm an output depends on chance companions, somewhere."""
+    return rules.somewhere(
+        rules.across(
+            table.where(stage="test", norm=["batch", "layer"]),
+            "batch_size",
+            lambda part, level: rules.better(
+                part, "companions", "layer", "batch", margin=COMPANIONS_BAR, level=level
+            ),
+            [
+                size
+                for size in table.levels("batch_size")
+                if size in table.where(norm="batch").levels("batch_size")
+            ],
+        )
+    )
 
 
 def spread_ratio(a, b, level=0.95):

@@ -9,6 +9,9 @@ import itertools
 
 from lnlib.lab import evidence, rules
 
+VANISHED = -1.0  # log10: at the first of 64 layers a tenth of the last's
+SMALL_GRADIENT = 1e-3  # of the first layer's weights against the last's
+LEARNED = 0.2  # test error
 DEEP_BAR = 0.05  # a difference of test errors of deep networks that matters
 ERROR_BAR = 0.01  # of other networks
 WIDTH_BAR = 0.25  # decades of learning rates
@@ -37,6 +40,129 @@ def all_of(*answers):
     if given & {rules.NO, rules.REVERSED}:
         return rules.Answer(rules.NO, why)
     return rules.Answer(rules.UNCLEAR if rules.UNCLEAR in given else rules.YES, why)
+
+
+def gradients_that_last(table, norm="layer", depth=64):
+    """Whether a gradient goes through many plain layers, for each activation and gain.
+
+    Args:
+        table: `Evidence` of deep_start.
+        norm: the arm that is looked at.
+        depth: how many layers.
+
+    Returns:
+        A dict from "relu at gain 1.0" and so on to `Answer`; YES where the gradient at
+        the first layer is more than a tenth of that at the last. 95 % over all.
+    """
+    arm = table.where(path="plain", norm=norm, depth=depth)
+    cells = [(a, g) for a in arm.levels("activation") for g in arm.levels("gain")]
+    level = 1 - 0.05 / len(cells)
+    return {
+        f"{a} at gain {g}": rules.above(
+            arm.where(activation=a, gain=g), "log_gradient", VANISHED, level
+        )
+        for a, g in cells
+    }
+
+
+def placement_makes_no_difference(table, depth=64):
+    """L-18: layer norm before and after the activation do the same to a gradient.
+
+    The same is: within a factor of ten over 64 layers, for each activation at gain 1.
+    """
+    arms = table.where(path="plain", norm=["layer", "after"], depth=depth, gain=1.0)
+    return rules.everywhere(
+        rules.across(
+            arms,
+            "activation",
+            lambda part, level: rules.equivalent(
+                part, "log_gradient", "layer", "after", -VANISHED, alpha=1 - level
+            ),
+        )
+    )
+
+
+def layer_norm_keeps_gradients(table):
+    """L-36: with layer norm the gradient does not vanish, whatever f and weights."""
+    return rules.everywhere(gradients_that_last(table))
+
+
+def small_gradients_stop_learning(table):
+    """L-37: where the first layer's gradient is small at the start, nothing is learned.
+
+    The arms that are looked at are those whose gradient is surely below the bar.
+    """
+    table = table.where(stage="test")
+    answers = {}
+    for optimizer in table.levels("optimizer"):
+        for norm in table.levels("norm"):
+            for depth in table.levels("depth"):
+                at = {"optimizer": optimizer, "norm": norm, "depth": depth}
+                rows = table.where(path="plain", **at)
+                if not len(rows):
+                    continue
+                if rules.above(rows, "gradient", SMALL_GRADIENT).answer == rules.NO:
+                    answers[f"{norm}, {depth} layers, {optimizer}"] = rules.above(
+                        rows, "test_error", LEARNED
+                    )
+    return rules.everywhere(answers)
+
+
+def depth_needs_layer_norm(table, than="he", least=16):
+    """Whether layer norm makes deep networks better than another arm does.
+
+    Args:
+        table: `Evidence` of deep_training.
+        than: the other arm; "he" is the right initial weights and no norm.
+        least: the depth from which on a network counts as deep.
+
+    Returns:
+        A dict from "plain, 16 layers" and so on to `Answer`, 95 % over all.
+    """
+    table = table.where(stage="test", optimizer="sgd", norm=["layer", than])
+    cells = {}
+    for path in table.levels("path"):
+        for depth in table.levels("depth"):
+            rows = table.where(path=path, depth=depth)
+            if depth >= least and len(rows):
+                cells[f"{path}, {depth} layers"] = rows
+    return {
+        name: rules.better(
+            rows,
+            "test_error",
+            "layer",
+            than,
+            margin=DEEP_BAR,
+            level=1 - 0.05 / len(cells),
+        )
+        for name, rows in cells.items()
+    }
+
+
+def layer_norm_widens_the_rates(table):
+    """L-38: more learning rates work with layer norm than without a norm.
+
+    Args:
+        table: `Evidence` of deep_rates, or of rates_repeat, of which batches of 32
+            examples are looked at, as there.
+    """
+    if "batch_size" in table.factors:
+        table = table.where(batch_size=32)
+    cells = [(p, n) for p in table.levels("path") for n in ("none", "he")]
+    return rules.everywhere(
+        {
+            f"{path}, against {than}": rules.better(
+                table.where(path=path),
+                "width",
+                "layer",
+                than,
+                margin=WIDTH_BAR,
+                lower=False,
+                level=1 - 0.05 / len(cells),
+            )
+            for path, than in cells
+        }
+    )
 
 
 def depth_with_more_seeds(table, arm="layer", than="he"):
@@ -209,3 +335,16 @@ def gain_and_bias_against(table, arm="both", than="neither"):
 def gain_and_bias_help(table):
     """L-27: a network with gain and bias is better than one with neither."""
     return rules.everywhere(gain_and_bias_against(table))
+
+
+def weight_norm_adds(table):
+    """L-66: layer norm with weight norm has a lower test error than without."""
+    return rules.everywhere(
+        rules.across(
+            table.where(stage="test"),
+            "optimizer",
+            lambda part, level: rules.better(
+                part, "test_error", "both", "layer", margin=ERROR_BAR, level=level
+            ),
+        )
+    )

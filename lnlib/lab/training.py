@@ -184,6 +184,40 @@ def evaluating(model):
             module.training = training
 
 
+@torch.no_grad()
+def error(model, x, y):
+    """The share of examples that a classifier gets wrong, which it leaves evaluating.
+
+    Args:
+        model: from (M, d) to logits (M, C); it is put into evaluation mode.
+        x, y: inputs and labels (M,).
+
+    Returns:
+        A float from 0 to 1.
+
+    >>> x = torch.eye(2)
+    >>> error(torch.nn.Identity(), x, torch.tensor([0, 0]))
+    0.5
+    """
+    return (model.eval()(x).argmax(-1) != y).sum().item() / len(y)
+
+
+@torch.no_grad()
+def loss(model, x, y):
+    """The mean cross-entropy of a classifier, in nats, which it leaves evaluating.
+
+    Args:
+        model, x, y: as in `error`.
+
+    Returns:
+        A float.
+
+    >>> round(loss(torch.nn.Identity(), torch.zeros(1, 2), torch.tensor([0])), 4)
+    0.6931
+    """
+    return torch.nn.functional.cross_entropy(model.eval()(x), y).item()
+
+
 def _check_labels(x, y):
     if not isinstance(y, torch.Tensor):
         raise TypeError(f"Expected y to be a tensor, but got {type(y).__name__}")
