@@ -267,7 +267,7 @@ def test_an_unknown_affine_is_refused():
 
 
 def test_a_run_is_the_same_alone_and_beside_others():
-    options = {"steps": 3, "batch_size": 8, "depth": 2, **deep.start_as("layer")}
+    options = {"steps": 20, "batch_size": 8, "depth": 2, **deep.start_as("layer")}
     config = {"stage": "test", "lr": 0.01}
     beside = deep.learn_together(config, 4, (3, 4), (0.01, 0.1), **options)
     alone = deep.learn_together(config, 4, (5, 6), **options)  # 4 is not among them
