@@ -231,12 +231,12 @@ def test_the_leaky_arms_keep_gradients_and_slow_the_collapse_down():
     x = deep.digits((0,)).x_train[:, :32].double()
     x = x @ torch.eye(64, 256, dtype=torch.float64)
     cosines = []
-    for activation in ARMS.values():
+    for arm in ARMS.values():
         network = deep.Deep(
             16,
             [0],
             norm="layer",
-            activation=activation,
+            **arm,
             width=256,
             classes=0,
             gain=1.0,

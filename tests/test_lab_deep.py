@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from lnlib.lab import data, deep, meanfield
+from lnlib.lab.experiment import Tuning
 
 DOUBLE = {"dtype": torch.float64}
 
@@ -268,13 +269,16 @@ def test_an_unknown_affine_is_refused():
 
 def test_a_run_is_the_same_alone_and_beside_others():
     options = {"steps": 20, "batch_size": 8, "depth": 2, **deep.start_as("layer")}
+    tuning = Tuning("lr", (0.01, 0.1), (7, 8), "val_error")
     config = {"stage": "test", "lr": 0.01}
-    beside = deep.learn_together(config, 4, (3, 4), (0.01, 0.1), **options)
-    alone = deep.learn_together(config, 4, (5, 6), **options)  # 4 is not among them
-    other = deep.learn_together(config, 3, (3, 4), (0.01, 0.1), **options)
+    beside = deep.learn_together(config, 4, (3, 4), tuning, **options)
+    alone = deep.learn_together(config, 4, (5, 6), tuning, **options)  # 4 is not there
+    other = deep.learn_together(config, 3, (3, 4), tuning, **options)
     assert beside == alone != other
-    tuned = deep.learn_together({**config, "stage": "tune"}, 4, (3, 4), **options)
+    config["stage"] = "tune"
+    tuned = deep.learn_together(config, 4, (3, 4), tuning, **options)
     assert tuned == {**alone, "test_error": None} and alone["test_error"] is not None
+    assert deep.learn_together(config, 7, (), tuning, **options)["test_error"] is None
 
 
 def test_arms_start_as_they_are_named():

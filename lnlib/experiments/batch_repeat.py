@@ -18,7 +18,7 @@ Measured are `test_error`, `val_error` and `train_loss`, as in batch_size.
 import torch
 
 from lnlib.experiments import batch_size
-from lnlib.lab import data, training
+from lnlib.lab import training
 from lnlib.lab.experiment import Tuning
 
 GRID = {"norm": ["layer"], "batch_size": batch_size.GRID["batch_size"]}
@@ -35,21 +35,5 @@ cost = batch_size.cost
 
 def run(config, seed, device="cpu"):
     """Train one network and measure it: a dict of the measurements."""
-    split = data.digits(seed).to(device)
-    model = training.mlp([64, 64, 64, 10], torch.nn.LayerNorm, seed).to(device)
-    size = config["batch_size"]
-    training.train(
-        model,
-        split.x_train,
-        split.y_train,
-        steps=batch_size.EXAMPLES // size,
-        batch_size=size,
-        lr=config["lr"],
-        seed=seed,
-    )
-    measured = dict.fromkeys(MEASUREMENTS)
-    measured["val_error"] = training.error(model, split.x_val, split.y_val)
-    measured["train_loss"] = training.loss(model, split.x_train, split.y_train)
-    if config["stage"] == "test":
-        measured["test_error"] = training.error(model, split.x_test, split.y_test)
-    return measured
+    model, split = batch_size.trained(torch.nn.LayerNorm, config, seed, device)
+    return training.errors(model, split, config["stage"] == "test")

@@ -72,27 +72,30 @@ def cost(config):
 
 def run(config, seed, device="cpu"):
     """Train one network and measure it: a dict of the measurements."""
+    model, split = trained(NORMS[config["norm"]], config, seed, device)
+    testing, size = config["stage"] == "test", config["batch_size"]
+    measured = dict.fromkeys(MEASUREMENTS) | training.errors(model, split, testing)
+    if testing:
+        x, y = split.x_test, split.y_test
+        measured["test_error_batch"] = error_in_batches(model, x, y, size, seed)
+        measured["companions"] = companions(model, split.x_val, size, seed)
+    return measured
+
+
+def trained(norm, config, seed, device="cpu"):
+    """A trained network with a norm, and the split it was trained on."""
     split = data.digits(seed).to(device)
-    model = training.mlp([64, 64, 64, 10], NORMS[config["norm"]], seed).to(device)
-    size = config["batch_size"]
+    model = training.mlp([64, 64, 64, 10], norm, seed).to(device)
     training.train(
         model,
         split.x_train,
         split.y_train,
-        steps=EXAMPLES // size,
-        batch_size=size,
+        steps=EXAMPLES // config["batch_size"],
+        batch_size=config["batch_size"],
         lr=config["lr"],
         seed=seed,
     )
-    measured = dict.fromkeys(MEASUREMENTS)
-    measured["val_error"] = training.error(model, split.x_val, split.y_val)
-    measured["train_loss"] = training.loss(model, split.x_train, split.y_train)
-    if config["stage"] == "test":
-        x, y = split.x_test, split.y_test
-        measured["test_error"] = training.error(model, x, y)
-        measured["test_error_batch"] = error_in_batches(model, x, y, size, seed)
-        measured["companions"] = companions(model, split.x_val, size, seed)
-    return measured
+    return model, split
 
 
 @torch.no_grad()

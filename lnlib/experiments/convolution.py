@@ -81,12 +81,7 @@ def run(config, seed, device="cpu"):
         lr=config["lr"],
         seed=seed,
     )
-    measured = dict.fromkeys(MEASUREMENTS)
-    measured["val_error"] = training.error(model, split.x_val, split.y_val)
-    measured["train_loss"] = training.loss(model, split.x_train, split.y_train)
-    if config["stage"] == "test":
-        measured["test_error"] = training.error(model, split.x_test, split.y_test)
-    return measured
+    return training.errors(model, split, config["stage"] == "test")
 
 
 def network(norm, seed):

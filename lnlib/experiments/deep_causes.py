@@ -21,7 +21,6 @@ Measured are `test_error`, `val_error`, `train_loss`, `steps`, `diverged`, `cosi
 """
 
 from lnlib.experiments import deep_repeat, deep_rescue, deep_training
-from lnlib.lab import deep
 
 ARMS = {arm: what for arm, what in deep_rescue.ARMS.items() if arm != "longer"}
 
@@ -33,16 +32,4 @@ MEASUREMENTS = deep_training.MEASUREMENTS
 
 def run(config, seed, device="cpu"):
     """Train one network and measure it: a dict of the measurements."""
-    tuning = config["stage"] == "tune"
-    found = deep.learn_together(
-        config,
-        seed,
-        TUNING.seeds if tuning else SEEDS,
-        TUNING.levels if tuning else None,
-        device,
-        steps=deep_training.STEPS,
-        batch_size=deep_training.BATCH_SIZE,
-        depth=deep_rescue.DEPTH,
-        **({"norm": "layer"} | ARMS[config["arm"]]),
-    )
-    return {name: found[name] for name in MEASUREMENTS}
+    return deep_rescue.trained(config, seed, SEEDS, TUNING, MEASUREMENTS, device, ARMS)

@@ -35,15 +35,11 @@ Measured are `test_error`, `val_error`, `train_loss`, `steps`, `diverged`, `cosi
 """
 
 from lnlib.experiments import deep_repeat, deep_rescue, deep_training
-from lnlib.lab import deep
 from lnlib.lab.experiment import Tuning
 
-ARMS = {
-    "layer": "relu",
-    "leaky-0.1": "leaky-0.1",
-    "leaky-0.3": "leaky-0.3",
-    "leaky-0.5": "leaky-0.5",
-    "identity": "identity",
+ARMS = {"layer": {}} | {
+    name: {"activation": name}
+    for name in ("leaky-0.1", "leaky-0.3", "leaky-0.5", "identity")
 }
 
 GRID = {"arm": list(ARMS)}
@@ -56,17 +52,4 @@ MEASUREMENTS = deep_training.MEASUREMENTS
 
 def run(config, seed, device="cpu"):
     """Train one network and measure it: a dict of the measurements."""
-    tuning = config["stage"] == "tune"
-    found = deep.learn_together(
-        config,
-        seed,
-        TUNING.seeds if tuning else SEEDS,
-        TUNING.levels if tuning else None,
-        device,
-        steps=deep_training.STEPS,
-        batch_size=deep_training.BATCH_SIZE,
-        depth=deep_rescue.DEPTH,
-        norm="layer",
-        activation=ARMS[config["arm"]],
-    )
-    return {name: found[name] for name in MEASUREMENTS}
+    return deep_rescue.trained(config, seed, SEEDS, TUNING, MEASUREMENTS, device, ARMS)

@@ -40,23 +40,15 @@ def cost(config):
 def run(config, seed, device="cpu"):
     """Train one network and measure it: a dict of the measurements.
 
-    Networks of a few seeds and one rate are trained side by side.
+    Networks of a few seeds are trained side by side.
     """
-    found = deep.learn_together(
-        config,
-        seed,
-        TUNING.seeds if config["stage"] == "tune" else _group(seed),
-        device=device,
-        steps=STEPS,
-        batch_size=deep_training.BATCH_SIZE,
-        depth=DEPTH,
-        **deep.start_as(config["norm"]),
-    )
-    return {name: found[name] for name in MEASUREMENTS}
-
-
-def _group(seed):
-    if seed not in SEEDS:
-        return (seed,)
     first = seed - (seed - SEEDS[0]) % TOGETHER
-    return range(first, first + TOGETHER)
+    group = range(first, first + TOGETHER) if seed in SEEDS else ()
+    options = {
+        "steps": STEPS,
+        "batch_size": deep_training.BATCH_SIZE,
+        "depth": DEPTH,
+        **deep.start_as(config["norm"]),
+    }
+    found = deep.learn_together(config, seed, group, TUNING, device, **options)
+    return {name: found[name] for name in MEASUREMENTS}

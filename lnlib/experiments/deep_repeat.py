@@ -59,17 +59,12 @@ def cost(config):
 
 def run(config, seed, device="cpu"):
     """Train one network and measure it: a dict of the measurements."""
-    tuning = config["stage"] == "tune"
-    found = deep.learn_together(
-        config,
-        seed,
-        TUNING.seeds if tuning else SEEDS,
-        TUNING.levels if tuning else None,
-        device,
-        steps=deep_training.STEPS,
-        batch_size=deep_training.BATCH_SIZE,
-        depth=config["depth"],
-        residual=config["path"] == "residual",
+    options = {
+        "steps": deep_training.STEPS,
+        "batch_size": deep_training.BATCH_SIZE,
+        "depth": config["depth"],
+        "residual": config["path"] == "residual",
         **deep.start_as(config["norm"]),
-    )
+    }
+    found = deep.learn_together(config, seed, SEEDS, TUNING, device, **options)
     return {name: found[name] for name in MEASUREMENTS}

@@ -81,15 +81,24 @@ def cost(config):
 
 def run(config, seed, device="cpu"):
     """Train one network and measure it: a dict of the measurements."""
-    tuning = config["stage"] == "tune"
-    found = deep.learn_together(
-        config,
-        seed,
-        TUNING.seeds if tuning else SEEDS,
-        TUNING.levels if tuning else None,
-        device,
-        batch_size=deep_training.BATCH_SIZE,
-        depth=DEPTH,
-        **({"norm": "layer", "steps": deep_training.STEPS} | ARMS[config["arm"]]),
-    )
-    return {name: found[name] for name in MEASUREMENTS}
+    return trained(config, seed, SEEDS, TUNING, MEASUREMENTS, device, ARMS)
+
+
+def trained(config, seed, seeds, tuning, measurements, device, arms):
+    """One network of 16 plain layers with layer norm, but for what its arm changes.
+
+    Args:
+        config, seed, seeds, tuning, device: as in `lnlib.lab.deep.learn_together`.
+        measurements: the names of what is wanted.
+        arms: from the factor "arm" to the arguments of `lnlib.lab.deep.learn` that
+            differ.
+    """
+    options = {
+        "norm": "layer",
+        "steps": deep_training.STEPS,
+        "batch_size": deep_training.BATCH_SIZE,
+        "depth": DEPTH,
+        **arms[config["arm"]],
+    }
+    found = deep.learn_together(config, seed, seeds, tuning, device, **options)
+    return {name: found[name] for name in measurements}

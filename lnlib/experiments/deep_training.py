@@ -91,18 +91,13 @@ def cost(config):
 
 def run(config, seed, device="cpu"):
     """Train one network and measure it: a dict of the measurements."""
-    tuning = config["stage"] == "tune"
-    found = deep.learn_together(
-        config,
-        seed,
-        TUNING.seeds if tuning else SEEDS,
-        TUNING.levels if tuning else None,
-        device,
-        steps=STEPS,
-        batch_size=BATCH_SIZE,
-        optimizer=config["optimizer"],
-        depth=config["depth"],
-        residual=config["path"] == "residual",
+    options = {
+        "steps": STEPS,
+        "batch_size": BATCH_SIZE,
+        "optimizer": config["optimizer"],
+        "depth": config["depth"],
+        "residual": config["path"] == "residual",
         **deep.start_as(config["norm"]),
-    )
+    }
+    found = deep.learn_together(config, seed, SEEDS, TUNING, device, **options)
     return {name: found[name] for name in MEASUREMENTS}

@@ -85,13 +85,9 @@ def run(config, seed, device="cpu"):
         optimizer=OPTIMIZERS[config["optimizer"]](model.parameters(), config["lr"]),
     )
     after = rows_of(model)
-    measured = dict.fromkeys(MEASUREMENTS)
-    measured["val_error"] = training.error(model, split.x_val, split.y_val)
-    measured["train_loss"] = training.loss(model, split.x_train, split.y_train)
+    measured = training.errors(model, split, config["stage"] == "test")
     measured["growth"] = (after["kept"] / before["kept"]).mean().item()
     measured["ratio"] = (spread(after["acting"]) / spread(before["acting"])).item()
-    if config["stage"] == "test":
-        measured["test_error"] = training.error(model, split.x_test, split.y_test)
     return measured
 
 

@@ -544,17 +544,17 @@ def start_as(norm):
     return {"norm": norm, "init": "default"}
 
 
-def learn_together(config, seed, seeds, rates=None, device="cpu", **options):
+def learn_together(config, seed, seeds, tuning, device="cpu", **options):
     """One run of an experiment, trained side by side with others of its arm and kept.
 
-    That is faster, and the networks do not see each other. A seed that is not among
-    them is trained alone.
+    That is faster, and the networks do not see each other. While tuning, those of all
+    rates are trained together. A seed that is not among them is trained alone.
 
     Args:
-        config: the configuration, with the factor "lr".
+        config: the configuration, with the factors "stage" and "lr".
         seed: of the run.
-        seeds: those that are trained together.
-        rates: the learning rates that are; by default that of the configuration.
+        seeds: those that count and are trained together.
+        tuning: the `Tuning` of the experiment.
         device: to run on.
         options: the other arguments of `learn`.
 
@@ -562,11 +562,13 @@ def learn_together(config, seed, seeds, rates=None, device="cpu", **options):
         What `learn` measured of it, a dict; `test_error` is None where the stage of the
         configuration is "tune".
     """
-    seeds = tuple(seeds) if seed in seeds else (seed,)
-    rates = tuple(rates or (config["lr"],))
+    tune = config["stage"] == "tune"
+    seeds = tuple(tuning.seeds if tune else seeds)
+    seeds = seeds if seed in seeds else (seed,)
+    rates = tuning.levels if tune else (config["lr"],)
     kept = _together(seeds, rates, device, tuple(sorted(options.items())))
     found = dict(kept[seed, config["lr"]])
-    if config["stage"] == "tune":
+    if tune:
         found["test_error"] = None
     return found
 

@@ -218,6 +218,24 @@ def loss(model, x, y):
     return torch.nn.functional.cross_entropy(model.eval()(x), y).item()
 
 
+def errors(model, split, testing):
+    """What most experiments measure of a trained classifier: a dict of floats.
+
+    Args:
+        model: as in `error`.
+        split: a `Split`.
+        testing: whether the test part may be looked at.
+
+    Returns:
+        `val_error`, `train_loss`, and `test_error`, which is None without `testing`.
+    """
+    return {
+        "val_error": error(model, split.x_val, split.y_val),
+        "train_loss": loss(model, split.x_train, split.y_train),
+        "test_error": error(model, split.x_test, split.y_test) if testing else None,
+    }
+
+
 def _check_labels(x, y):
     if not isinstance(y, torch.Tensor):
         raise TypeError(f"Expected y to be a tensor, but got {type(y).__name__}")
